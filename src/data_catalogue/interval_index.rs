@@ -1,0 +1,221 @@
+//! Which chunks of one dataset hold a block: an index over block ranges that may overlap, nest or
+//! be equal in any way.
+//!
+//! It is a B+-tree over `(start, id)` in which every row of an inner node also knows two things
+//! about what lies below it: the greatest end, and where the last gap ends (see [`node`]). Each
+//! query reads the tree from these two alone and enters a subtree only if an answer is in it, so
+//! the worst set of ranges costs what the usual one does.
+//!
+//! A pure data structure: no lock, no clock, no IO. The catalogue owns one per dataset and is its
+//! only caller.
+
+use std::fmt;
+use std::ops::Range;
+
+use self::node::Node;
+use crate::data_chunk::ChunkId;
+
+mod node;
+#[cfg(test)]
+mod tests;
+
+/// A map from `(start, id)` to a value, each with the half-open block range `start..end`.
+///
+/// With `n` entries, `insert`, `remove`, `get`, `find` and `bounds` are O(log n) whatever the
+/// ranges are. So is a change in the worst case: no step touches more than one path of nodes.
+pub(crate) struct IntervalIndex<V> {
+    root: Node<V>,
+    /// Entries in the tree.
+    len: usize,
+}
+
+impl<V> IntervalIndex<V> {
+    /// An index without entries; allocates nothing.
+    pub(crate) const fn new() -> Self {
+        Self {
+            root: Node::new(),
+            len: 0,
+        }
+    }
+
+    /// The number of entries.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no entry.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts an entry in. One that has the same start and id gives way, also if its end differs,
+    /// and its value is returned.
+    ///
+    /// # Panics
+    /// If `range` is empty or inverted, before anything is changed: such a range would be no
+    /// block's, yet would break the gaps that `missing` reports.
+    pub(crate) fn insert(&mut self, range: Range<u64>, id: ChunkId, value: V) -> Option<V> {
+        assert!(!range.is_empty(), "a chunk covers at least one block");
+        let replaced = self.root.insert(&range, &id, value);
+        self.root.grow_if_full(range.start, &id);
+        self.len += usize::from(replaced.is_none());
+        replaced
+    }
+
+    /// Takes the entry with this start and id out.
+    pub(crate) fn remove(&mut self, start: u64, id: &ChunkId) -> Option<V> {
+        let removed = self.root.remove(start, id)?;
+        self.root.shrink_if_single();
+        self.len -= 1;
+        Some(removed)
+    }
+
+    /// The value of the entry with this start and id.
+    pub(crate) fn get(&self, start: u64, id: &ChunkId) -> Option<&V> {
+        self.root.get(start, id)
+    }
+
+    /// The chunk to read `block` from: of the entries that cover it the one with the greatest
+    /// start, and of those the one with the smallest id.
+    pub(crate) fn find(&self, block: u64) -> Option<&V> {
+        let (leaf, row) = self.root.last_covering(block)?;
+        let start = leaf.start(row);
+        // The last one covering has the start, but the greatest id. It is alone unless the row
+        // before it has the same start, which in row 0 only another leaf can tell.
+        let alone = row > 0 && leaf.start(row - 1) < start;
+        let (leaf, row) = if alone {
+            (leaf, row)
+        } else {
+            self.root.first_covering(start, block)?
+        };
+        Some(leaf.item(row))
+    }
+
+    /// Every entry that overlaps `blocks`, in block order: by start, then by id. None if `blocks`
+    /// is empty or inverted.
+    ///
+    /// Costs O(log n) and, for each entry found, one row of its leaf; at worst, if no two of them
+    /// share a leaf, one path of nodes each.
+    pub(crate) fn covering(&self, blocks: Range<u64>) -> Covering<'_, V> {
+        let path = if blocks.is_empty() {
+            Vec::new()
+        } else {
+            vec![(&self.root, 0)]
+        };
+        Covering { blocks, path }
+    }
+
+    /// The parts of `blocks` that no entry covers, in order, each as long as it can be.
+    ///
+    /// Costs O(log n) a part, however many entries lie between two parts.
+    pub(crate) fn missing(&self, blocks: Range<u64>) -> Vec<Range<u64>> {
+        let mut sweep = Sweep {
+            reach: blocks.start,
+            end: blocks.end,
+            missing: Vec::new(),
+        };
+        sweep.visit(&self.root);
+        sweep.finish()
+    }
+
+    /// From the first block that an entry covers to the greatest end.
+    pub(crate) fn bounds(&self) -> Option<Range<u64>> {
+        (!self.is_empty()).then(|| self.root.bounds())
+    }
+
+    /// All entries in block order.
+    pub(crate) fn iter(&self) -> Covering<'_, V> {
+        // Every range has a block, and the greatest block that one can have is `u64::MAX - 1`.
+        self.covering(0..u64::MAX)
+    }
+}
+
+impl<V> Default for IntervalIndex<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V> fmt::Debug for IntervalIndex<V> {
+    /// The size and the bounds: a million entries are of no use in a log.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("IntervalIndex")
+            .field("len", &self.len)
+            .field("bounds", &self.bounds())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The entries that overlap a range of blocks; see [`IntervalIndex::covering`].
+#[derive(Debug)]
+pub(crate) struct Covering<'a, V> {
+    blocks: Range<u64>,
+    /// From the root to the node being read, each with the first row not looked at yet.
+    path: Vec<(&'a Node<V>, usize)>,
+}
+
+impl<'a, V> Iterator for Covering<'a, V> {
+    type Item = (Range<u64>, &'a ChunkId, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (node, unread) = self.path.last_mut()?;
+            let Some(row) = node.next_overlapping(*unread, &self.blocks) else {
+                self.path.pop();
+                continue;
+            };
+            *unread = row + 1;
+            match node {
+                Node::Leaf(rows) => return Some((rows.range(row), rows.id(row), rows.item(row))),
+                Node::Inner(rows) => self.path.push((&rows.item(row).node, 0)),
+            }
+        }
+    }
+}
+
+/// One pass over the entries by start that notes where their coverage is interrupted.
+struct Sweep {
+    /// Every block before this one is outside the question, covered, or in `missing`.
+    reach: u64,
+    /// Where the question ends.
+    end: u64,
+    missing: Vec<Range<u64>>,
+}
+
+impl Sweep {
+    /// Reads a node that lies behind everything read so far.
+    ///
+    /// A child is entered only if its last gap ends behind `reach`. That gap is then missing: what
+    /// lies before the child ends at `reach`, and what lies behind it starts after the gap. The one
+    /// exception on each level is the child that the end of the question cuts.
+    fn visit<V>(&mut self, node: &Node<V>) {
+        for row in 0..node.len() {
+            let range = node.range(row);
+            if range.start >= self.end {
+                break;
+            }
+            match node {
+                Node::Inner(rows) if rows.item(row).solid_from > self.reach => {
+                    self.visit(&rows.item(row).node);
+                }
+                _ => self.cover(range),
+            }
+        }
+    }
+
+    /// Goes on to the end of a range that has no gap behind `reach`, noting the one before it.
+    fn cover(&mut self, range: Range<u64>) {
+        if range.start > self.reach {
+            self.missing.push(self.reach..range.start);
+        }
+        self.reach = self.reach.max(range.end);
+    }
+
+    fn finish(mut self) -> Vec<Range<u64>> {
+        if self.reach < self.end {
+            self.missing.push(self.reach..self.end);
+        }
+        self.missing
+    }
+}

@@ -1,0 +1,166 @@
+//! The registry of what is available: which chunks are visible, and which of them holds a block.
+//!
+//! A chunk is visible from [`DataCatalogue::publish`] to [`DataCatalogue::retract`]. Lookups hand
+//! out [`ChunkGuard`]s, made under the read lock, so that no retraction can slip between finding a
+//! chunk and holding it. The reference count of a chunk is that of one `Arc`: the catalogue holds
+//! one reference while the chunk is visible, each guard holds one, and whoever drops the last
+//! one sets off the chunk's release.
+//!
+//! The catalogue does no IO, calls nobody while its lock is held, and knows neither disks nor
+//! tasks.
+
+mod guard;
+mod interval_index;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{Bound, Range};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+pub use guard::ChunkGuard;
+pub(crate) use guard::{Held, OnRelease};
+use interval_index::IntervalIndex;
+
+use crate::data_chunk::{ChunkId, DatasetId};
+
+/// How many entries are read under one read lock, so that no writer waits long.
+const SLICE: usize = 1024;
+
+/// What is available, in memory.
+#[derive(Debug, Default)]
+pub struct DataCatalogue {
+    /// Protects the registry and nothing else. Under the write lock: one insertion or removal,
+    /// O(log n). Never IO, never a callback, never the drop of a chunk's last reference.
+    registry: RwLock<Registry>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    by_id: BTreeMap<ChunkId, Arc<Held>>,
+    /// No dataset without a chunk is in it.
+    datasets: HashMap<DatasetId, IntervalIndex<Arc<Held>>>,
+}
+
+/// What covers a range of blocks; the answer of `find_range`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RangeCover {
+    /// Every visible chunk of the dataset that holds a block of the range, in block order: by
+    /// first block, then by id.
+    pub chunks: Vec<ChunkGuard>,
+    /// The parts of the range that no visible chunk holds, half-open, in block order.
+    pub missing: Vec<Range<u64>>,
+}
+
+impl DataCatalogue {
+    /// An empty catalogue.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The visible chunk that holds `block_number`; where several do, the one with the greatest
+    /// first block, and of those the one with the smallest id. O(log n).
+    pub fn find(&self, dataset_id: &DatasetId, block_number: u64) -> Option<ChunkGuard> {
+        let registry = self.registry.read();
+        let held = registry.datasets.get(dataset_id)?.find(block_number)?;
+        Some(ChunkGuard::new(held.clone()))
+    }
+
+    /// The visible chunk with this id. O(log n).
+    pub fn get(&self, chunk_id: &ChunkId) -> Option<ChunkGuard> {
+        let registry = self.registry.read();
+        registry.by_id.get(chunk_id).map(|held| ChunkGuard::new(held.clone()))
+    }
+
+    /// What holds the blocks of `blocks`, and which of them nothing holds. O(log n + found).
+    pub fn cover(&self, dataset_id: &DatasetId, blocks: Range<u64>) -> RangeCover {
+        let registry = self.registry.read();
+        match registry.datasets.get(dataset_id) {
+            None => RangeCover {
+                chunks: Vec::new(),
+                missing: Some(blocks).into_iter().filter(|blocks| !blocks.is_empty()).collect(),
+            },
+            Some(index) => RangeCover {
+                chunks: index
+                    .covering(blocks.clone())
+                    .map(|(_, _, held)| ChunkGuard::new(held.clone()))
+                    .collect(),
+                missing: index.missing(blocks),
+            },
+        }
+    }
+
+    /// The ids of all visible chunks, ascending.
+    ///
+    /// Read in slices, so that no writer waits for the whole of it: a chunk that is visible all
+    /// the while is in the list, one that is invisible all the while is not.
+    pub fn ids(&self) -> Vec<ChunkId> {
+        let mut ids = Vec::with_capacity(self.len());
+        let mut from = Bound::Unbounded;
+        loop {
+            let before = ids.len();
+            {
+                let registry = self.registry.read();
+                let rest = registry.by_id.range::<ChunkId, _>((from, Bound::Unbounded));
+                ids.extend(rest.take(SLICE).map(|(id, _)| *id));
+            }
+            if ids.len() < before + SLICE {
+                return ids;
+            }
+            from = ids.last().map_or(Bound::Unbounded, |last| Bound::Excluded(*last));
+        }
+    }
+
+    /// How many chunks are visible.
+    pub fn len(&self) -> usize {
+        self.registry.read().by_id.len()
+    }
+
+    /// Whether no chunk is visible.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes a chunk visible. One that is visible under the same id stops being so, and is
+    /// returned: dropping it may set off its release, so drop it without holding a lock.
+    pub(crate) fn publish(&self, held: Arc<Held>) -> Option<Arc<Held>> {
+        let mut registry = self.registry.write();
+        let replaced = registry.remove(held.id());
+        registry.insert(held);
+        replaced
+    }
+
+    /// Makes a chunk invisible and returns what the catalogue held of it.
+    pub(crate) fn retract(&self, chunk_id: &ChunkId) -> Option<Arc<Held>> {
+        self.registry.write().remove(chunk_id)
+    }
+
+    /// Makes everything invisible, and returns what was held.
+    pub(crate) fn clear(&self) -> Vec<Arc<Held>> {
+        let registry = std::mem::take(&mut *self.registry.write());
+        registry.by_id.into_values().collect()
+    }
+}
+
+impl Registry {
+    fn insert(&mut self, held: Arc<Held>) {
+        let index = self.datasets.entry(*held.dataset_id()).or_default();
+        index.insert(held.block_range().clone(), *held.id(), held.clone());
+        self.by_id.insert(*held.id(), held);
+    }
+
+    fn remove(&mut self, chunk_id: &ChunkId) -> Option<Arc<Held>> {
+        let held = self.by_id.remove(chunk_id)?;
+        if let Some(index) = self.datasets.get_mut(held.dataset_id()) {
+            index.remove(held.block_range().start, chunk_id);
+            if index.is_empty() {
+                self.datasets.remove(held.dataset_id());
+            }
+        }
+        Some(held)
+    }
+}
+
+#[cfg(test)]
+mod tests;

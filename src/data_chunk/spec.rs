@@ -1,0 +1,240 @@
+//! The door: what a description must be before anything is touched.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::url::parse_file_url;
+use super::{ChunkId, DataChunk, DatasetId, Sha256Digest, hex_encode, redact_url};
+use crate::error::Error;
+
+/// The name of the JSON file inside a chunk's directory; no file of a chunk may have it.
+pub(crate) const MANIFEST_NAME: &str = "_chunk.json";
+/// The name of the folder inside a staging directory that remembers how far partial files are.
+pub(crate) const PARTS_NAME: &str = "_parts";
+/// The longest file name, in bytes, that the usual file systems take.
+const MAX_FILE_NAME_BYTES: usize = 255;
+
+/// A description that passed the door.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ChunkSpec {
+    pub(crate) id: ChunkId,
+    pub(crate) dataset_id: DatasetId,
+    /// Half-open, never empty.
+    pub(crate) block_range: Range<u64>,
+    /// At least one; sorted by name.
+    pub(crate) files: Vec<FileSpec>,
+}
+
+/// One file of a [`ChunkSpec`].
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct FileSpec {
+    /// A single, harmless path component.
+    pub(crate) name: String,
+    /// The URL without fragment. Empty for a chunk that was found on disk: URLs are never stored.
+    pub(crate) url: String,
+    /// The URL's scheme in lower case; empty where `url` is.
+    pub(crate) scheme: String,
+    /// The digest that the description declares.
+    pub(crate) sha256: Option<Sha256Digest>,
+}
+
+impl ChunkSpec {
+    /// Checks a description; the error names the field at fault.
+    ///
+    /// Whether a source serves each scheme is not known here and is for the caller to check.
+    pub(crate) fn check(chunk: DataChunk) -> Result<ChunkSpec, Error> {
+        let DataChunk { id, dataset_id, block_range, files } = chunk;
+        check_parts(&block_range, files)
+            .map(|files| ChunkSpec { id, dataset_id, block_range, files })
+            .map_err(|error| error.with_chunk(id))
+    }
+
+    /// Whether both describe the same content: everything but the URLs.
+    pub(crate) fn same_content(&self, other: &ChunkSpec) -> bool {
+        self.first_difference(other).is_none()
+    }
+
+    /// The name of the first field in which the content differs.
+    pub(crate) fn first_difference(&self, other: &ChunkSpec) -> Option<&'static str> {
+        let names = |spec: &'_ ChunkSpec, i: usize| spec.files[i].name.clone();
+        if self.id != other.id {
+            Some("id")
+        } else if self.dataset_id != other.dataset_id {
+            Some("dataset_id")
+        } else if self.block_range != other.block_range {
+            Some("block_range")
+        } else if self.files.len() != other.files.len()
+            || (0..self.files.len()).any(|i| names(self, i) != names(other, i))
+        {
+            Some("files")
+        } else if self.files.iter().zip(&other.files).any(|(a, b)| a.sha256 != b.sha256) {
+            Some("sha256")
+        } else {
+            None
+        }
+    }
+
+    /// Whether the content is the same and so are the URLs.
+    pub(crate) fn same_urls(&self, other: &ChunkSpec) -> bool {
+        self.files.iter().map(|f| &f.url).eq(other.files.iter().map(|f| &f.url))
+    }
+
+    /// Whether the URLs are known, that is, whether the chunk can be fetched.
+    pub(crate) fn has_urls(&self) -> bool {
+        self.files.iter().all(|file| !file.url.is_empty())
+    }
+
+    /// A 64-bit fingerprint of the content (not of the URLs): names the staging directory, so
+    /// that partial files are found again by the same description and by no other.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        let mut field = |bytes: &[u8]| {
+            // Lengths go in too: ("ab", "c") and ("a", "bc") are not the same names.
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        field(&self.id);
+        field(&self.dataset_id);
+        field(&self.block_range.start.to_le_bytes());
+        field(&self.block_range.end.to_le_bytes());
+        for file in &self.files {
+            field(file.name.as_bytes());
+            field(file.sha256.as_ref().map_or(&[][..], |digest| &digest[..]));
+        }
+        hasher.digest()
+    }
+}
+
+fn check_parts(
+    block_range: &Range<u64>,
+    files: HashMap<String, String>,
+) -> Result<Vec<FileSpec>, Error> {
+    if block_range.is_empty() {
+        let Range { start, end } = block_range;
+        let reason = format!("{start}..{end} holds no block");
+        return Err(Error::refused("block_range", reason));
+    }
+    if files.is_empty() {
+        return Err(Error::refused("files", "a chunk has at least one file"));
+    }
+    let mut specs = Vec::with_capacity(files.len());
+    for (name, url) in files {
+        check_file_name(&name).map_err(|reason| {
+            Error::refused("files", format!("the name {name:?} {reason}")).with_file(&name)
+        })?;
+        let parsed = parse_file_url(&url).map_err(|reason| {
+            Error::refused("files", format!("the URL {reason}"))
+                .with_file(&name)
+                .with_url(redact_url(&url))
+        })?;
+        specs.push(FileSpec {
+            name,
+            url: parsed.location,
+            scheme: parsed.scheme,
+            sha256: parsed.sha256,
+        });
+    }
+    specs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(specs)
+}
+
+/// Whether `name` is a single path component that can do no harm in a chunk's directory. Asked at
+/// the door and again of every manifest that is read back from disk.
+pub(crate) fn check_file_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("is empty")
+    } else if name == "." || name == ".." {
+        Err("is not a file's name")
+    } else if name.contains(['/', '\\']) {
+        Err("has a path separator")
+    } else if name.chars().any(char::is_control) {
+        Err("has a control character")
+    } else if name.len() > MAX_FILE_NAME_BYTES {
+        Err("is longer than 255 bytes")
+    } else if name == MANIFEST_NAME || name == PARTS_NAME {
+        Err("is one of the library's own")
+    } else {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for ChunkSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkSpec")
+            .field("id", &hex_encode(&self.id))
+            .field("dataset_id", &hex_encode(&self.dataset_id))
+            .field("block_range", &self.block_range)
+            .field("files", &self.files)
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for FileSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileSpec")
+            .field("name", &self.name)
+            .field("url", &redact_url(&self.url))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(files: &[(&str, &str)]) -> DataChunk {
+        DataChunk {
+            id: [1; 32],
+            dataset_id: [2; 32],
+            block_range: 0..35,
+            files: files.iter().map(|(n, u)| ((*n).to_owned(), (*u).to_owned())).collect(),
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_a_file_name() {
+        let too_long = "x".repeat(256);
+        for name in [
+            "", ".", "..", "/etc/passwd", "a/b", "a\\b", "a\0b", "a\nb", "a\u{7f}", "a\u{85}b",
+            &too_long, "_chunk.json", "_parts",
+        ] {
+            let error = ChunkSpec::check(chunk(&[(name, "http://h/a")])).unwrap_err();
+            assert!(error.to_string().starts_with("files: "), "{name:?}: {error}");
+        }
+        for name in ["a", "...", "_x", ".x", "ü.parquet", &"x".repeat(255)] {
+            assert!(ChunkSpec::check(chunk(&[(name, "http://h/a")])).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    #[allow(clippy::reversed_empty_ranges)]
+    fn ranges_hold_at_least_one_block() {
+        for range in [0..0, 5..5, 5..4, u64::MAX..u64::MAX, u64::MAX..0] {
+            let bad = DataChunk { block_range: range, ..chunk(&[("a", "http://h/a")]) };
+            let error = ChunkSpec::check(bad).unwrap_err();
+            assert!(error.to_string().starts_with("block_range: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn urls_are_where_and_digests_are_what() {
+        let digest = |d: &str| format!("http://h/a#sha256={}", d.repeat(32));
+        let check = |url: &str| ChunkSpec::check(chunk(&[("a", url)])).unwrap();
+        let plain = check("http://h/a");
+        assert!(plain.same_content(&check("http://elsewhere/b?x")));
+        assert!(!plain.same_urls(&check("http://elsewhere/b?x")));
+        assert_eq!(plain.first_difference(&check(&digest("00"))), Some("sha256"));
+        assert_ne!(plain.fingerprint(), check(&digest("00")).fingerprint());
+        assert_eq!(plain.fingerprint(), check("http://elsewhere/b?x").fingerprint());
+    }
+
+    #[test]
+    fn an_error_about_a_url_does_not_repeat_its_secrets() {
+        let error = ChunkSpec::check(chunk(&[("a", "http://u:canary@h/a?canary#canary")])).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("canary"), "{text}");
+        assert!(text.contains("http://h/a"), "{text}");
+    }
+}

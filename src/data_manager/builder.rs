@@ -1,0 +1,203 @@
+//! The settings of a manager, each with a default that a worker can run on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::DataManagerImpl;
+use super::sources::Sources;
+use crate::data_source::{DataSource, FileSource, HttpOptions, HttpSource};
+pub use crate::data_source::Durability;
+use crate::error::Error;
+
+/// Sets up a [`DataManagerImpl`]; made by [`DataManagerImpl::builder`].
+///
+/// | setting | default | meaning |
+/// | --- | --- | --- |
+/// | [`data_dir`](Self::data_dir) | `local_data_dir` | the data directory |
+/// | [`slots`](Self::slots) | 8 files | files in flight at the most; 1 or more |
+/// | [`threads`](Self::threads) | one for each CPU | threads that poll tasks; 1 or more |
+/// | [`first_backoff`](Self::first_backoff) | 500 ms | the longest wait before the second attempt; doubles with each failure |
+/// | [`longest_backoff`](Self::longest_backoff) | 60 s | the longest wait between two attempts; also the wait after a failure that no retry can mend |
+/// | [`connect_timeout`](Self::connect_timeout) | 5 s | for the name, the connection and TLS, each |
+/// | [`stall_timeout`](Self::stall_timeout) | 20 s | without a byte, before the headers or in the body |
+/// | [`event_queue`](Self::event_queue) | 1024 events | for each subscriber; the oldest are dropped beyond that |
+/// | [`shutdown_timeout`](Self::shutdown_timeout) | 5 s | how long `Drop` waits for what is under way |
+/// | [`durability`](Self::durability) | [`Durability::Full`] | what survives a power cut |
+/// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
+///
+/// Fixed: 4 threads of the blocking pool beyond the slots, for commits and deletes; one progress
+/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; partial downloads
+/// are kept for 7 days, and 256 of them, across restarts.
+#[derive(Debug)]
+pub struct DataManagerBuilder {
+    pub(super) data_dir: PathBuf,
+    pub(super) slots: usize,
+    pub(super) threads: usize,
+    pub(super) first_backoff: Duration,
+    pub(super) longest_backoff: Duration,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) event_queue: usize,
+    pub(super) durability: Durability,
+    http: HttpOptions,
+    file_roots: Vec<PathBuf>,
+    custom: Vec<(String, Arc<dyn DataSource>)>,
+}
+
+impl Default for DataManagerBuilder {
+    fn default() -> Self {
+        DataManagerBuilder {
+            data_dir: PathBuf::from("local_data_dir"),
+            slots: 8,
+            threads: num_cpus::get(),
+            first_backoff: Duration::from_millis(500),
+            longest_backoff: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(5),
+            event_queue: 1024,
+            durability: Durability::Full,
+            http: HttpOptions::default(),
+            file_roots: Vec::new(),
+            custom: Vec::new(),
+        }
+    }
+}
+
+impl DataManagerBuilder {
+    /// The directory that chunks are kept in; created if need be. A relative path is taken from
+    /// the directory that is current when the manager is opened.
+    #[must_use]
+    pub fn data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = data_dir.into();
+        self
+    }
+
+    /// How many files are fetched at a time, over all chunks.
+    #[must_use]
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// How many threads poll tasks.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// The longest wait before the second attempt. The wait is drawn between nothing and this,
+    /// which doubles with every failure in a row, up to the longest backoff.
+    #[must_use]
+    pub fn first_backoff(mut self, first_backoff: Duration) -> Self {
+        self.first_backoff = first_backoff;
+        self
+    }
+
+    /// The longest wait between two attempts.
+    #[must_use]
+    pub fn longest_backoff(mut self, longest_backoff: Duration) -> Self {
+        self.longest_backoff = longest_backoff;
+        self
+    }
+
+    /// How long a connection may take.
+    #[must_use]
+    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
+        self.http.connect_timeout = connect_timeout;
+        self
+    }
+
+    /// How long a transfer may go without a byte.
+    #[must_use]
+    pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
+        self.http.stall_timeout = stall_timeout;
+        self
+    }
+
+    /// How many events wait for each subscriber at the most.
+    #[must_use]
+    pub fn event_queue(mut self, event_queue: usize) -> Self {
+        self.event_queue = event_queue;
+        self
+    }
+
+    /// How long dropping the manager waits for what is under way.
+    #[must_use]
+    pub fn shutdown_timeout(mut self, shutdown_timeout: Duration) -> Self {
+        self.shutdown_timeout = shutdown_timeout;
+        self
+    }
+
+    /// What of the data directory survives a power cut.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Lets `file://` URLs name files below `directory`. May be called several times.
+    #[must_use]
+    pub fn serve_files_from(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.file_roots.push(directory.into());
+        self
+    }
+
+    /// Serves URLs of `scheme` from `source`, in place of a built-in source if there is one.
+    #[must_use]
+    pub fn source(mut self, scheme: &str, source: impl DataSource + 'static) -> Self {
+        self.custom.push((scheme.to_owned(), Arc::new(source)));
+        self
+    }
+
+    /// Opens the data directory and starts the manager.
+    ///
+    /// # Errors
+    /// Of kind [`Locked`](crate::ErrorKind::Locked), at once, if another owner holds the
+    /// directory; [`Refused`](crate::ErrorKind::Refused) if a setting is out of its range;
+    /// otherwise what the file system said.
+    pub fn open(self) -> Result<DataManagerImpl, Error> {
+        self.check()?;
+        DataManagerImpl::start(self)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let at_least_one = [("slots", self.slots), ("threads", self.threads)];
+        for (field, value) in at_least_one {
+            if value == 0 {
+                return Err(Error::refused(field, "has to be at least 1"));
+            }
+        }
+        let positive = [
+            ("first_backoff", self.first_backoff),
+            ("connect_timeout", self.http.connect_timeout),
+            ("stall_timeout", self.http.stall_timeout),
+        ];
+        for (field, value) in positive {
+            if value.is_zero() {
+                return Err(Error::refused(field, "has to be more than nothing"));
+            }
+        }
+        if self.longest_backoff < self.first_backoff {
+            return Err(Error::refused("longest_backoff", "is shorter than first_backoff"));
+        }
+        for (scheme, _) in &self.custom {
+            let letters = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+            if !letters || !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                return Err(Error::refused("source", format!("{scheme:?} is not a URL scheme")));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sources(&self) -> Sources {
+        let mut sources = Sources::default();
+        let http: Arc<dyn DataSource> = Arc::new(HttpSource::new(self.http.clone()));
+        sources.insert("http", http.clone());
+        sources.insert("https", http);
+        sources.insert("file", Arc::new(FileSource::new(self.file_roots.iter().cloned())));
+        for (scheme, source) in &self.custom {
+            sources.insert(scheme, source.clone());
+        }
+        sources
+    }
+}

@@ -1,0 +1,379 @@
+//! Joins the parts: carries out what the planner decides, and tells it how that went.
+//!
+//! One lock, [`Core::state`], orders all decisions. Under it: the planner, and the changes of the
+//! catalogue that it decided, so that what is visible is what was decided, in that order. Never
+//! under it: IO, a wake, a callback, the end of a task, the drop of a chunk's last reference.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::events::{Event, EventHub};
+use super::planner::{Action, LeavingJob, Moment, Planner};
+use super::releases::Releases;
+use super::sources::Sources;
+use crate::data_catalogue::{DataCatalogue, Held};
+use crate::data_chunk::{ChunkFile, ChunkId};
+use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk};
+use crate::error::{Error, ErrorKind};
+use crate::io_operation::{BlockingPool, IoOperation};
+use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
+
+/// What the manager's calls, tasks and jobs share.
+///
+/// Tasks and jobs hold it, so it must not hold the pools they run on: those belong to the manager,
+/// which drops them.
+pub(super) struct Core {
+    /// See the module's documentation.
+    state: Mutex<Planner>,
+    /// Notified, without the lock, whenever the planner has become idle or quiet.
+    calm: Condvar,
+    pub(super) catalogue: DataCatalogue,
+    pub(super) hub: EventHub,
+    pub(super) sources: Sources,
+    releases: Arc<Releases>,
+    /// Gone after the shutdown, which gives the directory back.
+    store: Mutex<Option<Arc<LocalDataSource>>>,
+    tasks: Weak<TasksManager>,
+    pool: Weak<BlockingPool>,
+    /// The task that calls the planner at the next time it asked for.
+    alarm: Mutex<Option<JoinHandle<()>>>,
+    opened: Instant,
+}
+
+/// What is left to do once the state lock is released.
+struct Deferred {
+    actions: Vec<Action>,
+    /// What the catalogue let go of.
+    held: Vec<Arc<Held>>,
+    /// Whether the planner was idle or quiet when the lock was released.
+    calm: bool,
+}
+
+impl Core {
+    pub(super) fn new(
+        planner: Planner,
+        sources: Sources,
+        hub: EventHub,
+        store: LocalDataSource,
+        tasks: &Arc<TasksManager>,
+        pool: &Arc<BlockingPool>,
+    ) -> Arc<Self> {
+        Arc::new(Core {
+            state: Mutex::new(planner),
+            calm: Condvar::new(),
+            catalogue: DataCatalogue::new(),
+            hub,
+            sources,
+            releases: Arc::new(Releases::new()),
+            store: Mutex::new(Some(Arc::new(store))),
+            tasks: Arc::downgrade(tasks),
+            pool: Arc::downgrade(pool),
+            alarm: Mutex::new(None),
+            opened: Instant::now(),
+        })
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.opened.elapsed()
+    }
+
+    /// The data directory, until the shutdown gives it back.
+    pub(super) fn store(&self) -> Option<Arc<LocalDataSource>> {
+        self.store.lock().clone()
+    }
+
+    /// Tells the planner a fact and carries out what it decides.
+    pub(super) fn apply<R>(
+        self: &Arc<Self>,
+        fact: impl FnOnce(&mut Planner, Moment) -> R,
+    ) -> R {
+        let (result, deferred) = self.decide(fact);
+        self.carry_out(deferred);
+        result
+    }
+
+    /// Looks without changing anything.
+    pub(super) fn look<R>(&self, at: impl FnOnce(&Planner, Moment) -> R) -> R {
+        let now = self.now();
+        at(&self.state.lock(), now)
+    }
+
+    /// Blocks until `calm` holds of the planner; false if it did not within `timeout`.
+    pub(super) fn wait_until(&self, timeout: Duration, calm: fn(&Planner) -> bool) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.state.lock();
+        while !calm(&state) {
+            match deadline {
+                None => self.calm.wait(&mut state),
+                Some(deadline) => {
+                    if self.calm.wait_until(&mut state, deadline).timed_out() {
+                        return calm(&state);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Hands over what guards released, for as long as the manager lives.
+    pub(super) async fn attend_to_releases(core: Weak<Core>) {
+        loop {
+            let ring = {
+                let Some(core) = core.upgrade() else { return };
+                let ring = core.releases.next_ring();
+                core.absorb_releases();
+                ring
+            };
+            if ring.await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Runs `job` on the blocking pool, ahead of transfers; an error if there is no pool any more
+    /// or the job was lost.
+    pub(super) async fn run_job<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&LocalDataSource) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (Some(pool), Some(store)) = (self.pool.upgrade(), self.store()) else {
+            return Err(super::planner::shut_down());
+        };
+        let operation = pool.run_urgent(move || job(&store));
+        drop(pool);
+        match operation.await {
+            Ok(result) => result,
+            Err(lost) => Err(Error::new(ErrorKind::Internal, format!("a job was lost: {lost}"))),
+        }
+    }
+
+    /// Gives `job` to the blocking pool, behind what waits there; false if there is none any more.
+    pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) -> bool {
+        // The job reports for itself: what `run` returns says no more than that.
+        self.pool.upgrade().map(|pool| drop::<IoOperation<()>>(pool.run(job))).is_some()
+    }
+
+    pub(super) fn submit_urgent(&self, job: impl FnOnce() + Send + 'static) -> bool {
+        self.pool.upgrade().map(|pool| drop::<IoOperation<()>>(pool.run_urgent(job))).is_some()
+    }
+
+    pub(super) fn spawn(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
+        self.tasks.upgrade().map(|tasks| tasks.spawn(task))
+    }
+
+    /// Gives the data directory back; guards and jobs that still use it keep it locked.
+    pub(super) fn close(self: &Arc<Self>) {
+        drop(self.catalogue.clear());
+        drop(self.store.lock().take());
+        let alarm = self.alarm.lock().take();
+        if let Some(alarm) = alarm {
+            alarm.cancel();
+        }
+        self.hub.close();
+    }
+
+    fn decide<R>(
+        self: &Arc<Self>,
+        fact: impl FnOnce(&mut Planner, Moment) -> R,
+    ) -> (R, Deferred) {
+        let mut deferred = Deferred { actions: Vec::new(), held: Vec::new(), calm: false };
+        let mut planner = self.state.lock();
+        let now = self.now();
+        let result = fact(&mut planner, now);
+        for action in planner.take_actions(now) {
+            match action {
+                Action::Publish(stored) => {
+                    let held = self.hold(&stored);
+                    deferred.held.extend(held.and_then(|held| self.catalogue.publish(held)));
+                }
+                Action::Retract(id) => deferred.held.extend(self.catalogue.retract(&id)),
+                Action::Emit(event) => self.hub.push(&event),
+                later => deferred.actions.push(later),
+            }
+        }
+        deferred.calm = planner.is_idle() || planner.is_quiet();
+        (result, deferred)
+    }
+
+    fn carry_out(self: &Arc<Self>, mut deferred: Deferred) {
+        let mut calm;
+        loop {
+            calm = deferred.calm;
+            let let_go = !deferred.held.is_empty();
+            drop(deferred.held);
+            for action in deferred.actions {
+                self.act(action);
+            }
+            if !let_go {
+                break;
+            }
+            deferred = self.decide_releases();
+        }
+        self.hub.notify();
+        if calm {
+            self.calm.notify_all();
+        }
+    }
+
+    fn absorb_releases(self: &Arc<Self>) {
+        let deferred = self.decide_releases();
+        self.carry_out(deferred);
+    }
+
+    fn decide_releases(self: &Arc<Self>) -> Deferred {
+        let released = self.releases.take();
+        let (_, deferred) = self.decide(|planner, now| {
+            for (id, generation) in released {
+                planner.released(now, id, generation);
+            }
+            planner.settle_fresh(now);
+        });
+        deferred
+    }
+
+    fn act(self: &Arc<Self>, action: Action) {
+        match action {
+            Action::Start(transfer) => super::download::start(self, &transfer),
+            Action::Fetch(transfer, index) => super::download::fetch(self, &transfer, index),
+            Action::Finish(transfer) => transfer.finish(),
+            Action::Cancel(token) => {
+                // Closing sockets is the kernel's work and may wait for it: not on this thread.
+                self.submit_urgent(move || token.cancel());
+            }
+            Action::Abandon(spec) => self.spawn_job(move |core| async move {
+                let to_abandon = spec.clone();
+                let result = core.run_job(move |store| store.abandon(&to_abandon)).await;
+                core.report_trouble(Some(spec.id), result.err());
+                core.apply(|planner, now| planner.abandoned(now, &spec));
+            }),
+            Action::Leaving(stored, job) => self.spawn_job(move |core| async move {
+                let key = (stored.spec.id, stored.generation);
+                let result = core.do_leaving_job(stored, job).await;
+                core.apply(|planner, now| planner.leaving_job_ended(now, key, result));
+            }),
+            Action::Complete(completion, outcome) => completion.complete(outcome),
+            Action::Alarm(at) => self.set_alarm(at),
+            // Carried out under the lock.
+            Action::Publish(_) | Action::Retract(_) | Action::Emit(_) => {}
+        }
+    }
+
+    fn spawn_job<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        task: impl FnOnce(Arc<Core>) -> F,
+    ) {
+        // Nobody joins it: it reports to the planner.
+        drop(self.spawn(task(self.clone())));
+    }
+
+    async fn do_leaving_job(&self, stored: StoredChunk, job: LeavingJob) -> Result<(), Error> {
+        let chunk_id = stored.spec.id;
+        let moved = self
+            .run_job(move |store| match job {
+                LeavingJob::Bury => store.bury(&stored).map(|()| None),
+                LeavingJob::Exhume => store.exhume(&stored).map(|()| None),
+                LeavingJob::Quarantine => store.quarantine(&stored).map(Some),
+                LeavingJob::Remove => store.remove(&stored).map(|removed| match removed {
+                    Removed::Gone => None,
+                    Removed::KeptForeign(path) => Some(path),
+                }),
+            })
+            .await?;
+        if let Some(path) = moved {
+            self.state.lock().counters_mut().quarantined += 1;
+            self.emit(&Event::Quarantined { chunk_id, path });
+        }
+        Ok(())
+    }
+
+    fn set_alarm(self: &Arc<Self>, at: Moment) {
+        let core = Arc::downgrade(self);
+        let delay = at.saturating_sub(self.now());
+        let task = self.spawn(async move {
+            sleep(delay).await;
+            if let Some(core) = core.upgrade() {
+                core.apply(|planner, now| planner.tick(now));
+            }
+        });
+        let earlier = std::mem::replace(&mut *self.alarm.lock(), task);
+        // The planner counts on the one it asked for last.
+        if let Some(earlier) = earlier {
+            earlier.cancel();
+        }
+    }
+
+    /// Tells the subscribers something that the planner does not decide on.
+    pub(super) fn emit(&self, event: &Event) {
+        self.hub.push(event);
+        self.hub.notify();
+    }
+
+    fn report_trouble(&self, chunk_id: Option<ChunkId>, error: Option<Error>) {
+        if let Some(error) = error {
+            self.emit(&Event::DiskTrouble { chunk_id, error });
+        }
+    }
+
+    /// Looks behind the start at what was found on disk, and at what earlier runs left behind.
+    pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
+        const SLICE: usize = 64;
+        let Some(strong) = core.upgrade() else { return };
+        let trash = strong.run_job(LocalDataSource::empty_trash).await;
+        strong.report_trouble(None, trash.err());
+        drop(strong);
+        for slice in chunks.chunks(SLICE) {
+            let Some(core) = core.upgrade() else { return };
+            let slice = slice.to_vec();
+            let checked = core.run_job(move |store| {
+                let damaged = |stored: StoredChunk| {
+                    let error = store.check(&stored).err()?;
+                    Some(((stored.spec.id, stored.generation), error))
+                };
+                Ok(slice.into_iter().filter_map(damaged).collect::<Vec<_>>())
+            });
+            let Ok(findings) = checked.await else { return };
+            for (key, error) in findings {
+                if error.kind() == ErrorKind::Damaged {
+                    core.apply(|planner, now| planner.damaged(now, key, error));
+                } else {
+                    core.report_trouble(Some(key.0), Some(error));
+                }
+            }
+        }
+    }
+
+    /// Counts and reports what opening found beside whole chunks.
+    pub(super) fn report_findings(&self, findings: Vec<Finding>) {
+        for finding in findings {
+            match finding {
+                Finding::Foreign(path) => {
+                    self.state.lock().counters_mut().foreign += 1;
+                    self.emit(&Event::Foreign { path });
+                }
+                Finding::Quarantined { chunk_id, path, error } => {
+                    self.state.lock().counters_mut().quarantined += 1;
+                    self.emit(&Event::Damaged { chunk_id, error });
+                    self.emit(&Event::Quarantined { chunk_id, path });
+                }
+                Finding::Unreadable { path, error } => {
+                    self.emit(&Event::Foreign { path });
+                    self.report_trouble(error.chunk_id(), Some(error));
+                }
+            }
+        }
+    }
+
+    fn hold(&self, stored: &StoredChunk) -> Option<Arc<Held>> {
+        let store = self.store()?;
+        let names = stored.spec.files.iter().zip(stored.files.iter());
+        let files: Arc<[ChunkFile]> =
+            names.map(|(file, len)| ChunkFile::new(file.name.clone(), len.len_bytes)).collect();
+        let place = (stored.generation, stored.path.clone());
+        Some(Held::new(stored.spec.clone(), files, place, self.releases.clone(), store.lock()))
+    }
+}

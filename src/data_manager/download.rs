@@ -1,0 +1,185 @@
+//! One download, from the planner's decision to the chunk being visible: the six arrows of the
+//! diagram, in this order.
+//!
+//! 1. [`start`] spawns the chunk's task on the Tasks Manager ("I have a task to do").
+//! 2. The task is made around an [`IoOperation`], which it awaits ("create task").
+//! 3. [`start`] gives the job [`prepare`] to the blocking pool, together with the operation's
+//!    completer ("do the job, and use this waker when done").
+//! 4. [`fetch`] gives each file to the same pool as a job of its own ("do this"): from the thread
+//!    that prepared, and later from whichever thread freed a slot. No job waits for another.
+//! 5. The thread that ends the last file calls [`Transfer::finish`], which stores the outcome and
+//!    then wakes the task through `TasksManager::wake` ("I am done, wake up").
+//! 6. The Tasks Manager polls the task again, and [`bring`] goes on after its `.await` ("resume
+//!    from awaiting the task"): it commits, as an operation of its own, and the chunk is published.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::events::Event;
+use super::planner::{JobEnd, lost_job};
+use super::transfer::{HandOut, Outcome, Transfer};
+use crate::data_source::{FetchFailure, FetchedFile, Fetcher, OnProgress, Staging};
+use crate::error::{Error, ErrorKind};
+use crate::io_operation::IoOperation;
+
+/// At most one progress event in this time for each chunk.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Arrows 1 to 3: the chunk's task on the pool that polls, and its first job on the pool that
+/// blocks.
+pub(super) fn start(core: &Arc<Core>, transfer: &Arc<Transfer>) {
+    let (operation, completer) = IoOperation::new();
+    transfer.bind(completer);
+    // Nobody joins the task: it reports to the planner.
+    drop(core.spawn(bring(core.clone(), transfer.clone(), operation)));
+    let ticket = Ticket::new(core, transfer, None);
+    core.submit_urgent(move || prepare(ticket));
+}
+
+/// The chunk's task. Runs on the pool that polls and never blocks.
+async fn bring(core: Arc<Core>, transfer: Arc<Transfer>, operation: IoOperation<Outcome>) {
+    // Arrow 6 is the return from this await.
+    let outcome = match operation.await {
+        Ok(outcome) => outcome,
+        Err(lost) => Err(lost_job(transfer.spec.id, &lost.to_string())),
+    };
+    let wanted = |core: &Arc<Core>| core.apply(|planner, _| planner.may_commit(&transfer));
+    let committed = match outcome {
+        Err(failure) => Err(failure),
+        Ok(_) if !wanted(&core) => Err(FetchFailure::Cancelled),
+        Ok(files) => commit(&core, &transfer, files).await.map_err(FetchFailure::Transient),
+    };
+    let arrived = match &committed {
+        // What could not be committed was perhaps not there any more: it is fetched again.
+        Err(FetchFailure::Transient(error)) if error.kind() == ErrorKind::Damaged => {
+            vec![None; transfer.spec.files.len()]
+        }
+        _ => transfer.arrived(),
+    };
+    core.apply(|planner, now| planner.transfer_ended(now, &transfer, committed, arrived));
+}
+
+async fn commit(
+    core: &Arc<Core>,
+    transfer: &Arc<Transfer>,
+    files: Vec<FetchedFile>,
+) -> Result<crate::data_source::StoredChunk, Error> {
+    let (spec, staging) = (transfer.spec.clone(), transfer.staging());
+    core.run_job(move |store| match staging {
+        Some(staging) => store.commit(&staging, &spec, &files),
+        None => Err(Error::new(ErrorKind::Internal, "nothing was staged")),
+    })
+    .await
+}
+
+/// The job "thread downloading chunk": makes the staging directory, then starts the files that
+/// were handed out meanwhile.
+fn prepare(mut ticket: Ticket) {
+    let staged = match ticket.core.store() {
+        None => Err(FetchFailure::Cancelled),
+        Some(_) if ticket.transfer.cancel.is_cancelled() => Err(FetchFailure::Cancelled),
+        Some(store) => store.stage(&ticket.transfer.spec).map_err(FetchFailure::Transient),
+    };
+    match staged {
+        Ok(staging) => {
+            let staging = Arc::new(staging);
+            for index in ticket.transfer.prepared(staging.clone()) {
+                submit_file(&ticket.core, &ticket.transfer, index, staging.clone());
+            }
+            ticket.end = JobEnd::Done;
+        }
+        Err(failure) => {
+            for index in ticket.transfer.not_prepared(failure) {
+                drop(Ticket::new(&ticket.core, &ticket.transfer, Some(index)));
+            }
+        }
+    }
+}
+
+/// Arrow 4: one file of a transfer that has begun.
+pub(super) fn fetch(core: &Arc<Core>, transfer: &Arc<Transfer>, index: usize) {
+    match transfer.hand_out(index) {
+        HandOut::Wait => {}
+        HandOut::GiveUp => drop(Ticket::new(core, transfer, Some(index))),
+        HandOut::Fetch(staging) => submit_file(core, transfer, index, staging),
+    }
+}
+
+fn submit_file(core: &Arc<Core>, transfer: &Arc<Transfer>, index: usize, staging: Arc<Staging>) {
+    let ticket = Ticket::new(core, transfer, Some(index));
+    core.submit(move || fetch_file(ticket, index, &staging));
+}
+
+/// The job "download file".
+fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
+    let (core, transfer) = (ticket.core.clone(), ticket.transfer.clone());
+    let file = &transfer.spec.files[index];
+    let Some(source) = core.sources.get(&file.scheme) else {
+        // Schemes were checked at the door.
+        let error = Error::new(ErrorKind::Internal, "no source for the scheme");
+        transfer.file_ended(index, Err(FetchFailure::Permanent(error)));
+        return;
+    };
+    let report = || report_progress(&core, &transfer);
+    let fetcher = Fetcher {
+        source: &**source,
+        file,
+        cancel: &transfer.cancel,
+        progress: &transfer.files[index],
+        on_progress: OnProgress(&report),
+    };
+    let result = fetcher.fetch(staging);
+    ticket.end = match &result {
+        Ok(_) => JobEnd::Done,
+        Err(FetchFailure::Permanent(_)) => JobEnd::Hopeless,
+        Err(FetchFailure::Transient(_) | FetchFailure::Cancelled) => JobEnd::Failed,
+    };
+    ticket.reported = true;
+    transfer.file_ended(index, result);
+}
+
+fn report_progress(core: &Core, transfer: &Transfer) {
+    if core.hub.has_subscribers() && transfer.may_report(core.now(), PROGRESS_INTERVAL) {
+        let (done_bytes, total_bytes) = transfer.progress();
+        core.emit(&Event::Progress { chunk_id: transfer.spec.id, done_bytes, total_bytes });
+    }
+}
+
+/// A job that the planner counts. However it ends, by returning, by a panic, or by never being
+/// run, the planner is told; and if it was the transfer's last one, the task is resumed (arrow 5).
+struct Ticket {
+    core: Arc<Core>,
+    transfer: Arc<Transfer>,
+    /// The file that the job fetches; `None` for the job that prepares.
+    index: Option<usize>,
+    end: JobEnd,
+    /// Whether the transfer knows how the file ended.
+    reported: bool,
+}
+
+impl Ticket {
+    fn new(core: &Arc<Core>, transfer: &Arc<Transfer>, index: Option<usize>) -> Self {
+        let (core, transfer) = (core.clone(), transfer.clone());
+        Ticket { core, transfer, index, end: JobEnd::Failed, reported: false }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(index) = self.index
+            && !self.reported
+        {
+            let failure = match self.transfer.cancel.is_cancelled() {
+                true => FetchFailure::Cancelled,
+                false => lost_job(self.transfer.spec.id, "it panicked or was never run"),
+            };
+            self.transfer.file_ended(index, Err(failure));
+        }
+        let (transfer, end) = (&self.transfer, self.end);
+        let is_file = self.index.is_some();
+        if self.core.apply(|planner, _| planner.job_ended(transfer, is_file, end)) {
+            self.transfer.finish();
+        }
+    }
+}

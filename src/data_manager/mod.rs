@@ -1,0 +1,380 @@
+//! The interface that workers use, and the place that joins all the parts.
+//!
+//! [`DataManagerImpl`] takes calls ("get this chunk", "drop that one", "which chunk holds block
+//! N?") and answers at once: what takes time happens behind it, on the Tasks Manager and the
+//! blocking pool, and is reported by a [`ChunkTask`], by [`Events`] and by [`Stats`].
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `planner/` | decides what to do next; no threads, no clock, no IO |
+//! | `core.rs` | carries decisions out and reports back |
+//! | `download.rs` | one download, along the six arrows of the diagram |
+//! | `transfer.rs` | what the jobs of one attempt share |
+//! | `releases.rs` | how a dropped guard reaches the planner |
+//! | `sources.rs` | which source serves which scheme |
+//! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
+
+mod builder;
+mod chunk_task;
+mod core;
+mod download;
+mod events;
+mod planner;
+mod releases;
+mod sources;
+mod stats;
+mod transfer;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use builder::{DataManagerBuilder, Durability};
+pub use chunk_task::ChunkTask;
+pub use events::{Event, Events, RecvError};
+pub use stats::{ChunkState, ChunkStatus, Counters, StateCounts, Stats};
+
+use self::chunk_task::Completion;
+use self::core::Core;
+use self::events::EventHub;
+use self::planner::{Planner, PlannerOptions};
+pub use crate::data_catalogue::{ChunkGuard, RangeCover};
+use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk, DataChunkRef, DatasetId};
+use crate::data_source::LocalDataSource;
+use crate::error::{Error, ErrorKind};
+use crate::io_operation::BlockingPool;
+use crate::tasks_manager::TasksManager;
+
+/// Threads of the blocking pool beyond those that fetch: commits, deletes and cancellations never
+/// wait for a transfer.
+const SPARE_THREADS: usize = 4;
+/// How many entries of an assignment are taken in under one lock.
+const ASSIGNMENT_SLICE: usize = 128;
+
+/// What a worker needs of a data manager.
+///
+/// [`DataManagerImpl`] has the same methods, and more, as its own: the trait need not be in scope
+/// to use it. It is there for whoever wants to put another implementation in its place.
+pub trait DataManager: Send + Sync {
+    /// Opens a data directory.
+    ///
+    /// # Panics
+    /// With the reason, where [`DataManagerImpl::open`] would return an error.
+    fn new(data_dir: PathBuf) -> Self;
+
+    /// Asks for a chunk to be there.
+    fn download_chunk(&self, chunk: DataChunk);
+
+    /// The ids of the chunks that are there.
+    fn list_chunks(&self) -> Vec<ChunkId>;
+
+    /// The chunk that holds a block, as a reference that keeps it on disk.
+    fn find_chunk(
+        &self,
+        dataset_id: DatasetId,
+        block_number: u64,
+    ) -> Option<impl DataChunkRef + 'static>;
+
+    /// Asks for a chunk to be gone.
+    fn delete_chunk(&self, chunk_id: ChunkId);
+}
+
+/// Keeps the wanted chunks in a local directory, and hands them out.
+///
+/// Calls do no IO and return at once; what they ask for happens behind them, and the last call on
+/// an id wins. All calls may come from any thread at any time. Dropping the manager shuts it down.
+///
+/// A chunk is *visible* (in [`list_chunks`](Self::list_chunks), [`find_chunk`](Self::find_chunk)
+/// and [`find_range`](Self::find_range)) from the moment it is whole, checked and committed, until
+/// the call that asks for it to be gone.
+pub struct DataManagerImpl {
+    core: Arc<Core>,
+    data_dir: PathBuf,
+    slots: usize,
+    shutdown_timeout: Duration,
+    /// The threads; gone after the shutdown. Protects the slot, and makes a second shutdown wait
+    /// for the first.
+    pools: Mutex<Option<Pools>>,
+}
+
+struct Pools {
+    tasks: Arc<TasksManager>,
+    blocking: Arc<BlockingPool>,
+}
+
+impl DataManagerImpl {
+    /// Opens a data directory with the default settings.
+    ///
+    /// # Panics
+    /// With the reason, where [`open`](Self::open) would return an error.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        match Self::open(data_dir) {
+            Ok(manager) => manager,
+            Err(error) => panic!("cannot open the data manager: {error}"),
+        }
+    }
+
+    /// Opens a data directory with the default settings; what is whole in it is visible at once.
+    ///
+    /// Does IO, and takes longer the more is in the directory.
+    ///
+    /// # Errors
+    /// As [`DataManagerBuilder::open`].
+    pub fn open(data_dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::builder().data_dir(data_dir).open()
+    }
+
+    /// A builder with the default settings.
+    pub fn builder() -> DataManagerBuilder {
+        DataManagerBuilder::default()
+    }
+
+    fn start(builder: DataManagerBuilder) -> Result<Self, Error> {
+        let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.durability)?;
+        let planner = Planner::new(PlannerOptions {
+            slots: builder.slots,
+            first_backoff: builder.first_backoff,
+            longest_backoff: builder.longest_backoff,
+            seed: fastrand::u64(..),
+        });
+        let tasks = TasksManager::try_new(builder.threads)
+            .map_err(|error| Error::io("start the threads that poll", error))?;
+        let tasks = Arc::new(tasks);
+        let blocking = Arc::new(BlockingPool::new(builder.slots.saturating_add(SPARE_THREADS)));
+        let data_dir = store.path().to_owned();
+        let hub = EventHub::new(builder.event_queue);
+        let core = Core::new(planner, builder.sources(), hub, store, &tasks, &blocking);
+        for (chunks, doomed) in [(&scan.chunks, false), (&scan.doomed, true)] {
+            for slice in chunks.chunks(ASSIGNMENT_SLICE) {
+                core.apply(|planner, now| {
+                    for stored in slice {
+                        planner.found(now, stored.clone(), doomed);
+                    }
+                });
+            }
+        }
+        core.report_findings(scan.findings);
+        drop(core.spawn(Core::attend_to_releases(Arc::downgrade(&core))));
+        drop(core.spawn(Core::check_behind(Arc::downgrade(&core), scan.chunks)));
+        Ok(DataManagerImpl {
+            core,
+            data_dir,
+            slots: builder.slots,
+            shutdown_timeout: builder.shutdown_timeout,
+            pools: Mutex::new(Some(Pools { tasks, blocking })),
+        })
+    }
+
+    /// The data directory, as an absolute path.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Asks for a chunk to be there. The task ends when it is visible.
+    ///
+    /// If it is there with the same content, the task has succeeded already. If another content
+    /// is visible under the same id, the task fails with
+    /// [`Refused`](crate::ErrorKind::Refused) and what is there stays. If another content is on
+    /// its way under the same id, that one is superseded; if the same content is, this call joins
+    /// it, and its URLs are used from the next attempt on. If the chunk was deleted but is still
+    /// referred to, it is taken back, and nothing is fetched. A chunk whose task ended in an error
+    /// is tried again at once.
+    ///
+    /// A description that cannot be right is refused, through the task, before anything is
+    /// touched.
+    pub fn download_chunk(&self, chunk: DataChunk) -> ChunkTask {
+        let completion = match self.admit(chunk) {
+            Err((_, error)) => Completion::ended(Err(error)),
+            Ok(spec) => self.core.apply(|planner, now| planner.want(now, spec)),
+        };
+        completion.task()
+    }
+
+    /// Asks for a chunk to be gone. It is invisible when this returns; the task ends when its
+    /// directory is gone, which waits for the last reference.
+    ///
+    /// A transfer that is under way is broken off. The id of a chunk that is not there is fine.
+    pub fn delete_chunk(&self, chunk_id: ChunkId) -> ChunkTask {
+        self.core.apply(|planner, now| planner.unwant(now, chunk_id)).task()
+    }
+
+    /// The ids of all visible chunks, ascending. Costs by their number.
+    ///
+    /// The list is made in slices, so that nobody waits for it: a chunk that is visible all the
+    /// while is in it, one that is invisible all the while is not.
+    pub fn list_chunks(&self) -> Vec<ChunkId> {
+        self.core.catalogue.ids()
+    }
+
+    /// The visible chunk that holds `block_number`. Where several do, it is the one with the
+    /// greatest first block, and of those the one with the smallest id.
+    pub fn find_chunk(&self, dataset_id: DatasetId, block_number: u64) -> Option<ChunkGuard> {
+        self.core.catalogue.find(&dataset_id, block_number)
+    }
+
+    /// The visible chunk with this id.
+    pub fn get_chunk(&self, chunk_id: &ChunkId) -> Option<ChunkGuard> {
+        self.core.catalogue.get(chunk_id)
+    }
+
+    /// Every visible chunk that holds a block of `blocks` (half-open), and the parts of it that
+    /// none holds.
+    pub fn find_range(&self, dataset_id: DatasetId, blocks: Range<u64>) -> RangeCover {
+        self.core.catalogue.cover(&dataset_id, blocks)
+    }
+
+    /// Makes `chunks` the wanted set: asks for what is missing, drops what is not in it, and
+    /// replaces what is visible under the same id with another content. The task ends when all of
+    /// that is reached, deletes included.
+    ///
+    /// Made to be repeated: an assignment that changes nothing joins the one before. A description
+    /// that cannot be right spoils nothing: the rest is carried out, and then the task ends in the
+    /// first bad entry's error; if its id is present, that chunk stays. Where an id comes twice,
+    /// the later entry counts.
+    ///
+    /// Costs by the size of the set, and is taken in by slices, so that no other call waits for
+    /// it. A call that comes meanwhile and names a chunk has the last word on it; another
+    /// assignment that begins meanwhile replaces this one.
+    pub fn set_assignment(&self, chunks: impl IntoIterator<Item = DataChunk>) -> ChunkTask {
+        let epoch = self.core.apply(|planner, _| planner.assignment_begin());
+        let mut chunks = chunks.into_iter().map(|chunk| self.admit(chunk)).peekable();
+        while chunks.peek().is_some() {
+            let slice: Vec<_> = chunks.by_ref().take(ASSIGNMENT_SLICE).collect();
+            self.core.apply(|planner, now| {
+                for chunk in slice {
+                    planner.assign(now, epoch, chunk);
+                }
+            });
+        }
+        let mut from = None;
+        loop {
+            from = self.core.apply(|planner, now| {
+                planner.assignment_sweep(now, epoch, from, ASSIGNMENT_SLICE)
+            });
+            if from.is_none() {
+                break;
+            }
+        }
+        self.core.apply(|planner, _| planner.assignment_end(epoch)).task()
+    }
+
+    /// Blocks until everything that was asked for is reached or failed for good: true then, false
+    /// if that took longer than `timeout`.
+    ///
+    /// That is, every wanted chunk is visible or its task has ended in an error, and every
+    /// unwanted one is gone or waits only for references. A chunk between two attempts whose task
+    /// has not ended is not idle.
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        self.core.wait_until(timeout, Planner::is_idle)
+    }
+
+    /// Why this chunk is not here, or not gone; `None` if nothing is known of it.
+    pub fn chunk_status(&self, chunk_id: &ChunkId) -> Option<ChunkStatus> {
+        self.core.look(|planner, now| planner.status(chunk_id, now))
+    }
+
+    /// The manager's figures at this moment.
+    pub fn stats(&self) -> Stats {
+        self.core.look(|planner, _| {
+            let (chunks, totals) = planner.counts();
+            Stats { chunks, totals, files_in_flight: planner.files_in_flight(), slots: self.slots }
+        })
+    }
+
+    /// Subscribes to what happens from now on.
+    pub fn events(&self) -> Events {
+        self.core.hub.subscribe()
+    }
+
+    /// Stops: unfinished tasks end in [`ShutDown`](crate::ErrorKind::ShutDown), transfers are
+    /// broken off (what they staged is kept, for when the same is asked for again), deletes are
+    /// made to last, threads are joined, and the data directory is given back as soon as the last
+    /// guard is dropped. Blocks for at most about `timeout`. May be called again.
+    ///
+    /// Afterwards nothing is visible, and every call that asks for something fails.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout) if something that was under way did not stop in
+    /// time: then its thread is left to itself, and keeps the directory locked until it ends.
+    pub fn shutdown(&self, timeout: Duration) -> Result<(), Error> {
+        self.core.apply(|planner, _| planner.shut_down());
+        let mut pools = self.pools.lock();
+        let Some(Pools { tasks, blocking }) = pools.take() else { return Ok(()) };
+        let started = std::time::Instant::now();
+        let quiet = self.core.wait_until(timeout, Planner::is_quiet);
+        self.core.close();
+        drop(tasks);
+        let left = timeout.saturating_sub(started.elapsed());
+        if quiet && blocking.shut_down(left) {
+            return Ok(());
+        }
+        let message = "something that was under way did not stop in time";
+        Err(Error::new(ErrorKind::Timeout, message))
+    }
+
+    /// The door: a description that is right, or why it is not.
+    fn admit(&self, chunk: DataChunk) -> Result<Arc<ChunkSpec>, (ChunkId, Error)> {
+        let id = chunk.id;
+        let admitted = ChunkSpec::check(chunk).and_then(|spec| {
+            self.core.sources.check(&spec)?;
+            Ok(Arc::new(spec))
+        });
+        admitted.map_err(|error| (id, error))
+    }
+}
+
+/// Opens the directory `local_data_dir` under the current one.
+///
+/// # Panics
+/// As [`DataManagerImpl::new`].
+impl Default for DataManagerImpl {
+    fn default() -> Self {
+        match Self::builder().open() {
+            Ok(manager) => manager,
+            Err(error) => panic!("cannot open the data manager: {error}"),
+        }
+    }
+}
+
+impl Drop for DataManagerImpl {
+    fn drop(&mut self) {
+        // There is nobody to tell; `shutdown` is for whoever wants to know.
+        let _ = self.shutdown(self.shutdown_timeout);
+    }
+}
+
+impl fmt::Debug for DataManagerImpl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataManagerImpl").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+impl DataManager for DataManagerImpl {
+    fn new(data_dir: PathBuf) -> Self {
+        DataManagerImpl::new(data_dir)
+    }
+
+    fn download_chunk(&self, chunk: DataChunk) {
+        drop(DataManagerImpl::download_chunk(self, chunk));
+    }
+
+    fn list_chunks(&self) -> Vec<ChunkId> {
+        DataManagerImpl::list_chunks(self)
+    }
+
+    fn find_chunk(
+        &self,
+        dataset_id: DatasetId,
+        block_number: u64,
+    ) -> Option<impl DataChunkRef + 'static> {
+        DataManagerImpl::find_chunk(self, dataset_id, block_number)
+    }
+
+    fn delete_chunk(&self, chunk_id: ChunkId) {
+        drop(DataManagerImpl::delete_chunk(self, chunk_id));
+    }
+}

@@ -1,0 +1,253 @@
+//! Tasks that wait for more than one thing: assignments, and deletes of several generations.
+//!
+//! There is one assignment at a time: the latest. Each has an *epoch*; an entry remembers the
+//! epoch in which it was last assigned, and the one in which a call last named it. What the sweep
+//! of an epoch finds wanted in neither is no longer wanted. An assignment that changes nothing
+//! joins the one before it.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::calls::Asker;
+use super::entry::{Entry, Phase};
+use super::{Action, Board, Moment, Planner, shut_down};
+use crate::data_chunk::{ChunkId, ChunkSpec};
+use crate::data_manager::chunk_task::Completion;
+use crate::error::{Error, ErrorKind};
+
+/// Stands for a delete that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct DeleteId(u64);
+
+/// The deletes that have not ended.
+#[derive(Default)]
+pub(super) struct Deletes {
+    next: u64,
+    pending: HashMap<DeleteId, PendingDelete>,
+}
+
+struct PendingDelete {
+    completion: Completion,
+    /// What it still waits for.
+    parts: usize,
+    /// Whether the assignment waits for it.
+    for_assignment: bool,
+}
+
+/// The latest assignment.
+#[derive(Default)]
+pub(super) struct Assignment {
+    /// 0 until there was one.
+    pub(super) epoch: u64,
+    /// Its slices are still coming in.
+    open: bool,
+    /// Whether the slices that came in differ from the assignment before.
+    changed: bool,
+    /// Ids and deletes that it waits for.
+    pending: usize,
+    /// The first bad entry's error.
+    refused: Option<Error>,
+    /// The same of the assignment before, while slices are coming in.
+    refused_before: Option<Error>,
+    /// The first failure of one of its chunks.
+    failure: Option<Error>,
+    /// Absent once it ended.
+    completion: Option<Completion>,
+}
+
+impl Deletes {
+    /// The completion of a delete, if that has not ended.
+    pub(super) fn completion(&self, id: DeleteId) -> Option<Completion> {
+        self.pending.get(&id).map(|delete| delete.completion.clone())
+    }
+}
+
+impl Planner {
+    /// A new assignment: what follows is in `epoch`, which is returned.
+    pub(in crate::data_manager) fn assignment_begin(&mut self) -> u64 {
+        let assignment = &mut self.board.assignment;
+        assignment.epoch += 1;
+        assignment.open = true;
+        assignment.changed = assignment.epoch == 1;
+        assignment.refused_before = assignment.refused.take();
+        assignment.failure = None;
+        assignment.epoch
+    }
+
+    /// One chunk of the assignment; false once a later assignment has begun.
+    pub(in crate::data_manager) fn assign(
+        &mut self,
+        now: Moment,
+        epoch: u64,
+        chunk: Result<Arc<ChunkSpec>, (ChunkId, Error)>,
+    ) -> bool {
+        if self.board.assignment.epoch != epoch || self.board.shut_down {
+            return false;
+        }
+        match chunk {
+            Ok(spec) => self.edit(spec.id, |entry, board| entry.assign(now, epoch, spec, board)),
+            Err((id, error)) => {
+                self.board.assignment.refused.get_or_insert(error);
+                if self.entries.contains_key(&id) {
+                    self.edit(id, |entry, _| entry.assigned = epoch);
+                }
+            }
+        }
+        true
+    }
+
+    /// Drops what is not in the assignment, for at most `limit` ids after `from`; returns where to
+    /// go on, or `None` at the end.
+    pub(in crate::data_manager) fn assignment_sweep(
+        &mut self,
+        now: Moment,
+        epoch: u64,
+        from: Option<ChunkId>,
+        limit: usize,
+    ) -> Option<ChunkId> {
+        if self.board.assignment.epoch != epoch || self.board.shut_down {
+            return None;
+        }
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let slice = self.entries.range((from, Bound::Unbounded)).take(limit);
+        let looked_at: Vec<(ChunkId, bool)> = slice
+            .map(|(id, entry)| (*id, entry.wanted.is_some() && entry.is_outside(epoch)))
+            .collect();
+        for (id, outside) in &looked_at {
+            if *outside {
+                self.board.assignment.changed = true;
+                self.edit(*id, |entry, board| entry.unwant(now, *id, true, board));
+            }
+        }
+        looked_at.last().map(|(id, _)| *id).filter(|_| looked_at.len() == limit)
+    }
+
+    /// All of the assignment came in. Returns what it is waited for with.
+    pub(in crate::data_manager) fn assignment_end(&mut self, epoch: u64) -> Completion {
+        if self.board.shut_down {
+            return Completion::ended(Err(shut_down()));
+        }
+        if self.board.assignment.epoch != epoch {
+            return Completion::ended(Err(replaced()));
+        }
+        let assignment = &mut self.board.assignment;
+        assignment.open = false;
+        let text = |error: &Option<Error>| error.as_ref().map(ToString::to_string);
+        assignment.changed |= text(&assignment.refused) != text(&assignment.refused_before);
+        if assignment.changed {
+            self.board.supersede_assignment();
+        }
+        let assignment = &mut self.board.assignment;
+        let completion = assignment.completion.get_or_insert_with(Completion::new).clone();
+        self.board.end_assignment_if_reached();
+        completion
+    }
+}
+
+impl Entry {
+    /// Whether neither an assignment nor a call in `epoch` named it.
+    fn is_outside(&self, epoch: u64) -> bool {
+        self.assigned != epoch && self.touched < epoch
+    }
+
+    fn assign(&mut self, now: Moment, epoch: u64, spec: Arc<ChunkSpec>, board: &mut Board) {
+        if self.touched == epoch {
+            // A call that came after this assignment had begun has the last word.
+            return;
+        }
+        board.assignment.changed |= self.assigned + 1 != epoch && self.assigned != epoch;
+        self.assigned = epoch;
+        let known = self.wanted.as_ref().is_some_and(|wanted| wanted.spec.same_content(&spec));
+        board.assignment.changed |= !known;
+        let _task = self.want(now, spec, Asker::Assignment, board);
+        let Some(wanted) = &self.wanted else { return };
+        if !wanted.ended && !self.counted {
+            self.counted = true;
+            board.assignment.pending += 1;
+        } else if wanted.ended && wanted.phase != Phase::Visible {
+            let failure = wanted.last_error.clone();
+            board.assignment.failure = board.assignment.failure.take().or(failure);
+        }
+    }
+
+    /// The assignment need not wait for this id any longer.
+    pub(super) fn uncount(&mut self, outcome: Result<(), Error>, board: &mut Board) {
+        if std::mem::take(&mut self.counted) {
+            board.assignment.pending -= 1;
+            if let Err(error) = outcome {
+                board.assignment.failure.get_or_insert(error);
+            }
+            board.end_assignment_if_reached();
+        }
+    }
+}
+
+impl Board {
+    pub(super) fn open_delete(
+        &mut self,
+        parts: usize,
+        for_assignment: bool,
+    ) -> (DeleteId, Completion) {
+        self.deletes.next += 1;
+        let id = DeleteId(self.deletes.next);
+        let completion = Completion::new();
+        let delete = PendingDelete { completion: completion.clone(), parts, for_assignment };
+        self.deletes.pending.insert(id, delete);
+        self.assignment.pending += usize::from(for_assignment);
+        (id, completion)
+    }
+
+    /// One part of each of these deletes is done; or, with an error, the delete is off.
+    pub(super) fn end_deletes(&mut self, ids: &[DeleteId], outcome: Result<(), Error>) {
+        for id in ids {
+            let Some(delete) = self.deletes.pending.get_mut(id) else { continue };
+            delete.parts -= 1;
+            if delete.parts > 0 && outcome.is_ok() {
+                continue;
+            }
+            if let Some(delete) = self.deletes.pending.remove(id) {
+                self.act(Action::Complete(delete.completion, outcome.clone()));
+                if delete.for_assignment {
+                    self.assignment.pending -= 1;
+                    if outcome.is_err() && !self.assignment.open {
+                        self.supersede_assignment();
+                    }
+                    self.end_assignment_if_reached();
+                }
+            }
+        }
+    }
+
+    pub(super) fn end_all_deletes(&mut self) {
+        for (_, delete) in std::mem::take(&mut self.deletes.pending) {
+            self.assignment.pending -= usize::from(delete.for_assignment);
+            self.act(Action::Complete(delete.completion, Err(shut_down())));
+        }
+    }
+
+    pub(super) fn supersede_assignment(&mut self) {
+        self.assignment.end(Err(replaced()), &mut self.actions);
+    }
+
+    fn end_assignment_if_reached(&mut self) {
+        let assignment = &mut self.assignment;
+        if assignment.pending == 0 && !assignment.open {
+            let error = assignment.refused.as_ref().or(assignment.failure.as_ref());
+            let outcome = error.map_or(Ok(()), |error| Err(error.clone()));
+            assignment.end(outcome, &mut self.actions);
+        }
+    }
+}
+
+impl Assignment {
+    pub(super) fn end(&mut self, outcome: Result<(), Error>, actions: &mut Vec<Action>) {
+        if let Some(completion) = self.completion.take() {
+            actions.push(Action::Complete(completion, outcome));
+        }
+    }
+}
+
+fn replaced() -> Error {
+    Error::new(ErrorKind::Superseded, "a later call reversed or replaced a part of the assignment")
+}

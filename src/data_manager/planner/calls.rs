@@ -1,0 +1,268 @@
+//! What callers ask for, and what is found on disk.
+
+use std::sync::Arc;
+
+use super::entry::{Entry, Leaving, Phase, Visible, Wanted};
+use super::queue::Tier;
+use super::{Action, Board, Moment, Planner, shut_down, superseded};
+use crate::data_chunk::{ChunkId, ChunkSpec};
+use crate::data_manager::chunk_task::Completion;
+use crate::data_manager::events::Event;
+use crate::data_source::{Generation, StoredChunk};
+use crate::error::Error;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A call that names the chunk: it may not replace what is visible, and it tries what failed
+    /// again at once.
+    Call,
+    /// An assignment: it replaces what is visible, and does not hurry what failed, since it is
+    /// repeated all the time.
+    Assignment,
+}
+
+impl Planner {
+    /// `download_chunk`.
+    pub(in crate::data_manager) fn want(&mut self, now: Moment, spec: Arc<ChunkSpec>) -> Completion {
+        if self.board.shut_down {
+            return Completion::ended(Err(shut_down().with_chunk(spec.id)));
+        }
+        self.edit(spec.id, |entry, board| {
+            entry.touched = board.assignment.epoch;
+            entry.want(now, spec, Asker::Call, board)
+        })
+    }
+
+    /// `delete_chunk`.
+    pub(in crate::data_manager) fn unwant(&mut self, now: Moment, id: ChunkId) -> Completion {
+        if self.board.shut_down {
+            return Completion::ended(Err(shut_down().with_chunk(id)));
+        }
+        if !self.entries.contains_key(&id) {
+            return Completion::ended(Ok(()));
+        }
+        self.edit(id, |entry, board| {
+            entry.touched = board.assignment.epoch;
+            if entry.assigned == board.assignment.epoch {
+                board.supersede_assignment();
+                entry.assigned = 0;
+            }
+            entry.unwant(now, id, false, board)
+        })
+    }
+
+    /// Opening found a chunk on disk: it is wanted, unless it is `doomed`, that is, deleted or
+    /// replaced before the last owner ended.
+    pub(in crate::data_manager) fn found(&mut self, now: Moment, stored: StoredChunk, doomed: bool) {
+        self.edit(stored.spec.id, |entry, board| {
+            if doomed {
+                let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
+                (leaving.fresh, leaving.buried) = (false, true);
+                entry.leaving.push(leaving);
+                entry.advance(entry.leaving.len() - 1, now, board);
+                return;
+            }
+            let mut wanted = Wanted::new(stored.spec.clone(), Completion::ended(Ok(())));
+            (wanted.ended, wanted.phase) = (true, Phase::Visible);
+            entry.wanted = Some(wanted);
+            board.act(Action::Publish(stored.clone()));
+            entry.visible = Some(Visible { stored, holds: 1 });
+        });
+    }
+
+    /// A visible chunk turned out not to be what was committed.
+    pub(in crate::data_manager) fn damaged(
+        &mut self,
+        now: Moment,
+        (id, generation): (ChunkId, Generation),
+        error: Error,
+    ) {
+        self.edit(id, |entry, board| {
+            let same = |visible: &mut Visible| visible.stored.generation == generation;
+            let Some(visible) = entry.visible.take_if(same) else { return };
+            board.act(Action::Retract(id));
+            board.emit(Event::Damaged { chunk_id: id, error });
+            entry.leaving.push(Leaving::new(visible, true));
+            board.fresh.push(id);
+            let Some(wanted) = entry.wanted.take() else { return };
+            if wanted.spec.has_urls() {
+                entry.wanted = Some(Wanted::new(wanted.spec, Completion::new()));
+                entry.settle(now, board);
+            }
+        });
+    }
+}
+
+impl Entry {
+    pub(super) fn want(
+        &mut self,
+        now: Moment,
+        spec: Arc<ChunkSpec>,
+        asker: Asker,
+        board: &mut Board,
+    ) -> Completion {
+        if let Some(wanted) = &mut self.wanted {
+            let Some(field) = wanted.spec.first_difference(&spec) else {
+                return self.want_again(spec, asker, board);
+            };
+            if wanted.phase == Phase::Visible && asker == Asker::Call {
+                let reason = "differs from the chunk that is present under this id";
+                return Completion::ended(Err(Error::refused(field, reason).with_chunk(spec.id)));
+            }
+            if self.assigned == board.assignment.epoch && asker == Asker::Call {
+                board.supersede_assignment();
+                self.assigned = 0;
+            }
+            self.drop_wanted(spec.id, board);
+        }
+        let task = Completion::new();
+        board.emit(Event::Wanted { chunk_id: spec.id });
+        self.wanted = Some(Wanted::new(spec, task.clone()));
+        self.delete = None;
+        self.settle(now, board);
+        task
+    }
+
+    /// The same content is asked for again: joins what is under way.
+    fn want_again(
+        &mut self,
+        spec: Arc<ChunkSpec>,
+        asker: Asker,
+        board: &mut Board,
+    ) -> Completion {
+        let id = spec.id;
+        let Some(wanted) = &mut self.wanted else { return Completion::ended(Ok(())) };
+        let moved = !wanted.spec.same_urls(&spec);
+        // The newest URLs are used from the next attempt on: they may have been signed anew.
+        wanted.spec = spec;
+        if wanted.phase == Phase::Visible {
+            return Completion::ended(Ok(()));
+        }
+        // What failed for good is worth an attempt now if somebody names it again or says where
+        // else it is. Such an attempt has a task of its own: the old one has ended.
+        let asked_anew = wanted.ended && (asker == Asker::Call || moved);
+        if asked_anew {
+            wanted.task = Completion::new();
+            wanted.ended = false;
+        }
+        let task = wanted.task.clone();
+        if let Phase::BackingOff { until } = wanted.phase
+            && (asked_anew || moved)
+        {
+            board.due.remove(&(until, id));
+            self.enqueue(id, Tier::Retry, board);
+        }
+        task
+    }
+
+    /// What the last call asks for is that it be gone.
+    pub(super) fn unwant(
+        &mut self,
+        now: Moment,
+        id: ChunkId,
+        for_assignment: bool,
+        board: &mut Board,
+    ) -> Completion {
+        if let Some(joined) = self.delete.and_then(|delete| board.deletes.completion(delete)) {
+            return joined;
+        }
+        if self.wanted.is_some() {
+            board.emit(Event::Unwanted { chunk_id: id });
+            self.drop_wanted(id, board);
+        }
+        let mut parts: Vec<&mut Vec<_>> = Vec::new();
+        parts.extend(self.leaving.iter_mut().map(|leaving| &mut leaving.deletes));
+        parts.extend(self.running.as_mut().map(|running| &mut running.deletes));
+        parts.extend(self.abandoning.as_mut());
+        if parts.is_empty() {
+            return Completion::ended(Ok(()));
+        }
+        let (delete, completion) = board.open_delete(parts.len(), for_assignment);
+        for part in parts {
+            part.push(delete);
+        }
+        self.delete = Some(delete);
+        self.settle(now, board);
+        completion
+    }
+
+    /// Lets go of what is wanted, in whatever state it is.
+    pub(super) fn drop_wanted(&mut self, id: ChunkId, board: &mut Board) {
+        let Some(mut wanted) = self.wanted.take() else { return };
+        if !wanted.ended {
+            wanted.ended = true;
+            board.emit(Event::Superseded { chunk_id: id });
+            board.act(Action::Complete(wanted.task.clone(), Err(superseded(id))));
+        }
+        self.uncount(Ok(()), board);
+        match wanted.phase {
+            Phase::Waiting(place) => board.queue.remove(place, id),
+            Phase::BackingOff { until } => {
+                board.due.remove(&(until, id));
+            }
+            Phase::Settling | Phase::Transferring | Phase::Visible => {}
+        }
+        if let Some(visible) = self.visible.take() {
+            board.act(Action::Retract(id));
+            self.leaving.push(Leaving::new(visible, false));
+            board.fresh.push(id);
+        }
+        if self.running.is_some() {
+            self.doom_running(board);
+        } else if wanted.failures > 0 && self.abandoning.is_none() {
+            self.abandoning = Some(Vec::new());
+            board.act(Action::Abandon(wanted.spec));
+        }
+    }
+
+    /// Moves a wanted content on, if nothing of its id stands in the way.
+    pub(super) fn settle(&mut self, now: Moment, board: &mut Board) {
+        let Some(wanted) = &self.wanted else { return };
+        if wanted.phase != Phase::Settling || self.running.is_some() || self.abandoning.is_some() {
+            return;
+        }
+        let spec = wanted.spec.clone();
+        let returns =
+            |leaving: &Leaving| leaving.can_return() && leaving.stored.spec.same_content(&spec);
+        match self.leaving.iter().rposition(returns) {
+            Some(at) => self.advance(at, now, board),
+            None if board.shut_down => {}
+            None => {
+                let tier = if wanted.failures == 0 { Tier::Fresh } else { Tier::Retry };
+                self.enqueue(spec.id, tier, board);
+            }
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, id: ChunkId, tier: Tier, board: &mut Board) {
+        if let Some(wanted) = &mut self.wanted {
+            let place = board.queue.push(tier, wanted.spec.dataset_id, id);
+            wanted.phase = Phase::Waiting(place);
+        }
+    }
+
+    /// Ends the task of what is wanted.
+    pub(super) fn end_wanted(&mut self, outcome: Result<(), Error>, board: &mut Board) {
+        let Some(wanted) = &mut self.wanted else { return };
+        if !wanted.ended {
+            wanted.ended = true;
+            board.act(Action::Complete(wanted.task.clone(), outcome.clone()));
+        }
+        self.uncount(outcome, board);
+    }
+
+    pub(super) fn shut_down(&mut self, board: &mut Board) {
+        self.end_wanted(Err(shut_down()), board);
+        match self.wanted.as_ref().map(|wanted| wanted.phase) {
+            Some(Phase::Waiting(place)) => {
+                let id = self.wanted.as_ref().map_or([0; 32], |wanted| wanted.spec.id);
+                board.queue.remove(place, id);
+                self.wanted = None;
+            }
+            Some(Phase::BackingOff { .. } | Phase::Settling) => self.wanted = None,
+            Some(Phase::Transferring) | Some(Phase::Visible) | None => {}
+        }
+        self.stop_running(board);
+    }
+}

@@ -1,0 +1,222 @@
+//! What the planner knows of one chunk id.
+//!
+//! An id can be in several states at once: a new content may be on its way while an older one,
+//! deleted, is still referred to. So an entry is not one state but what is wanted, what is
+//! visible, what runs, and what is on its way out; [`Entry::state`] sums it up.
+
+use std::sync::Arc;
+
+use super::assignment::DeleteId;
+use super::queue::Place;
+use super::{Moment, Transfer};
+use crate::data_chunk::ChunkSpec;
+use crate::data_manager::chunk_task::Completion;
+use crate::data_manager::stats::ChunkState;
+use crate::data_source::{FetchedFile, StoredChunk};
+use crate::error::Error;
+
+/// Everything about one id.
+#[derive(Default)]
+pub(super) struct Entry {
+    /// What the last call asks for; `None` if it was a delete.
+    pub(super) wanted: Option<Wanted>,
+    /// The generation that is in the catalogue.
+    pub(super) visible: Option<Visible>,
+    /// The transfer that runs, perhaps for a content that is no longer wanted. At most one: its
+    /// staging directory has one user.
+    pub(super) running: Option<Running>,
+    /// The staging directory of a content that is no longer wanted is being removed.
+    pub(super) abandoning: Option<Vec<DeleteId>>,
+    /// Generations on their way out, oldest first.
+    pub(super) leaving: Vec<Leaving>,
+    /// The delete that the last call asked for, which an identical call joins.
+    pub(super) delete: Option<DeleteId>,
+    /// The assignment that this id was last in.
+    pub(super) assigned: u64,
+    /// The assignment that was the latest when a call last named this id.
+    pub(super) touched: u64,
+    /// Whether the assignment waits for this id.
+    pub(super) counted: bool,
+}
+
+/// A content that is to be visible.
+pub(super) struct Wanted {
+    pub(super) spec: Arc<ChunkSpec>,
+    /// Ends when the chunk is visible, or cannot be.
+    pub(super) task: Completion,
+    /// Whether `task` ended.
+    pub(super) ended: bool,
+    pub(super) phase: Phase,
+    /// How many attempts failed in a row.
+    pub(super) failures: u32,
+    /// How many of the last ones failed by their digest.
+    pub(super) digest_failures: u32,
+    pub(super) last_error: Option<Error>,
+    /// The files that earlier attempts brought, in the order of `spec.files`.
+    pub(super) fetched: Vec<Option<FetchedFile>>,
+}
+
+/// Where a wanted content is on its way.
+///
+/// | from | to | when |
+/// | --- | --- | --- |
+/// | `Settling` | `Visible` | it is there already, or a leaving generation is taken back |
+/// | `Settling` | `Waiting` | nothing of the id stands in the way any more |
+/// | `Waiting` | `Transferring` | a slot is free and it is its turn |
+/// | `Transferring` | `Visible` | committed |
+/// | `Transferring` | `BackingOff` | the attempt failed |
+/// | `BackingOff` | `Waiting` | the time has come, or the caller asks again |
+/// | `Visible` | `Settling` | found damaged, and its URLs are known |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waits for something of the same id to get out of the way, or to come back.
+    Settling,
+    /// Waits for a slot.
+    Waiting(Place),
+    /// The transfer that runs is for this content.
+    Transferring,
+    /// Waits for its next attempt.
+    BackingOff { until: Moment },
+    /// It is in the catalogue.
+    Visible,
+}
+
+/// A generation in the catalogue.
+pub(super) struct Visible {
+    pub(super) stored: StoredChunk,
+    /// How many `Held`s of this generation exist.
+    pub(super) holds: u32,
+}
+
+/// A transfer with jobs on the blocking pool.
+pub(super) struct Running {
+    pub(super) transfer: Arc<Transfer>,
+    /// Distinguishes it from earlier transfers of the same id.
+    pub(super) attempt: u64,
+    /// The indices of the files that are still to be handed out, last first.
+    pub(super) to_hand_out: Vec<usize>,
+    /// Jobs that were handed out and have not ended.
+    pub(super) jobs: usize,
+    /// No more files are handed out: it failed, or nobody wants it.
+    pub(super) stopped: bool,
+    /// Its content is no longer wanted; what it staged goes.
+    pub(super) doomed: bool,
+    /// All its jobs ended, and its task was told so.
+    pub(super) over: bool,
+    /// The deletes that wait for it to end.
+    pub(super) deletes: Vec<DeleteId>,
+}
+
+/// A generation on its way out.
+pub(super) struct Leaving {
+    pub(super) stored: StoredChunk,
+    pub(super) holds: u32,
+    /// The job that runs for it; there is never more than one.
+    pub(super) job: Option<LeavingJob>,
+    /// Whether there is a tombstone on disk.
+    pub(super) buried: bool,
+    /// Just left: whether anybody refers to it is not known yet.
+    pub(super) fresh: bool,
+    /// It goes to quarantine, not away, and does not come back.
+    pub(super) damaged: bool,
+    pub(super) failures: u32,
+    pub(super) retry_at: Option<Moment>,
+    pub(super) deletes: Vec<DeleteId>,
+}
+
+/// What is being done about a leaving generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::data_manager) enum LeavingJob {
+    /// Writing its tombstone.
+    Bury,
+    /// Removing its tombstone, to take it back.
+    Exhume,
+    /// Removing it.
+    Remove,
+    /// Moving it to quarantine.
+    Quarantine,
+}
+
+impl Leaving {
+    pub(super) fn new(visible: Visible, damaged: bool) -> Self {
+        Leaving {
+            stored: visible.stored,
+            holds: visible.holds,
+            job: None,
+            buried: false,
+            fresh: true,
+            damaged,
+            failures: 0,
+            retry_at: None,
+            deletes: Vec::new(),
+        }
+    }
+
+    /// Whether its directory is still whole and may come back into view.
+    pub(super) fn can_return(&self) -> bool {
+        !self.damaged && !matches!(self.job, Some(LeavingJob::Remove | LeavingJob::Quarantine))
+    }
+
+    /// Whether there is nothing to do but to wait for the last reference.
+    fn rests(&self) -> bool {
+        self.job.is_none() && self.holds > 0 && (self.buried || self.damaged) && !self.fresh
+    }
+}
+
+impl Wanted {
+    pub(super) fn new(spec: Arc<ChunkSpec>, task: Completion) -> Self {
+        let fetched = vec![None; spec.files.len()];
+        Wanted {
+            spec,
+            task,
+            ended: false,
+            phase: Phase::Settling,
+            failures: 0,
+            digest_failures: 0,
+            last_error: None,
+            fetched,
+        }
+    }
+}
+
+impl Entry {
+    /// Whether nothing is left to know.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wanted.is_none()
+            && self.visible.is_none()
+            && self.running.is_none()
+            && self.abandoning.is_none()
+            && self.leaving.is_empty()
+    }
+
+    /// Whether `wait_idle` has to wait for it.
+    pub(super) fn is_busy(&self) -> bool {
+        let wanted = self.wanted.as_ref();
+        let on_its_way = wanted.is_some_and(|wanted| !wanted.ended);
+        let winding_down = self.running.as_ref().is_some_and(|running| running.doomed);
+        on_its_way
+            || winding_down
+            || self.abandoning.is_some()
+            || self.leaving.iter().any(|leaving| !leaving.rests())
+    }
+
+    /// One word for a person.
+    pub(super) fn state(&self) -> ChunkState {
+        match &self.wanted {
+            None if self.leaving.iter().any(|leaving| leaving.holds > 0) => ChunkState::Held,
+            None => ChunkState::Removing,
+            Some(wanted) => match wanted.phase {
+                Phase::Settling => ChunkState::Settling,
+                Phase::Waiting(_) => ChunkState::Waiting,
+                Phase::Transferring => ChunkState::Transferring,
+                Phase::BackingOff { .. } if wanted.ended => ChunkState::Failed,
+                Phase::BackingOff { .. } => ChunkState::BackingOff,
+                Phase::Visible => ChunkState::Available,
+            },
+        }
+    }
+
+    pub(super) fn visible_bytes(&self) -> u64 {
+        self.visible.as_ref().map_or(0, |visible| visible.stored.len_bytes())
+    }
+}

@@ -1,0 +1,157 @@
+//! Generations on their way out, and back.
+//!
+//! | a leaving generation has | and is asked back | then |
+//! | --- | --- | --- |
+//! | a job that runs | either | wait for the job |
+//! | no tombstone | yes | it is visible again, at once |
+//! | a tombstone | yes | the tombstone is removed first |
+//! | no reference | no | it is removed |
+//! | references, no tombstone | no | a tombstone is written |
+//! | references, a tombstone | no | wait for the last reference |
+
+use super::entry::{Entry, Leaving, LeavingJob, Phase, Visible};
+use super::{Action, Board, Moment, Planner, superseded};
+use crate::data_chunk::{ChunkId, ChunkSpec};
+use crate::data_manager::events::Event;
+use crate::data_source::Generation;
+use crate::error::Error;
+
+impl Planner {
+    /// The last reference of one `Held` of a generation was dropped.
+    pub(in crate::data_manager) fn released(
+        &mut self,
+        now: Moment,
+        id: ChunkId,
+        generation: Generation,
+    ) {
+        if !self.entries.contains_key(&id) {
+            return;
+        }
+        self.edit(id, |entry, board| {
+            if let Some(visible) = &mut entry.visible
+                && visible.stored.generation == generation
+            {
+                visible.holds -= 1;
+            } else if let Some(at) = entry.leaving_at(generation) {
+                entry.leaving[at].holds -= 1;
+                entry.advance(at, now, board);
+            }
+        });
+    }
+
+    /// Everybody who held nothing of what just left has said so: what is still held gets its
+    /// tombstone.
+    pub(in crate::data_manager) fn settle_fresh(&mut self, now: Moment) {
+        for id in std::mem::take(&mut self.board.fresh) {
+            self.edit(id, |entry, board| {
+                for at in (0..entry.leaving.len()).rev() {
+                    entry.leaving[at].fresh = false;
+                    entry.advance(at, now, board);
+                }
+            });
+        }
+    }
+
+    /// A job about a leaving generation ended.
+    pub(in crate::data_manager) fn leaving_job_ended(
+        &mut self,
+        now: Moment,
+        (id, generation): (ChunkId, Generation),
+        result: Result<(), Error>,
+    ) {
+        self.edit(id, |entry, board| {
+            let Some(at) = entry.leaving_at(generation) else { return };
+            let Some(job) = entry.leaving[at].job.take() else { return };
+            match result {
+                Ok(()) => entry.leaving_job_done(at, job, board),
+                Err(error) => entry.leaving_job_failed(at, now, error, board),
+            }
+            if let Some(at) = entry.leaving_at(generation) {
+                entry.advance(at, now, board);
+            }
+            entry.settle(now, board);
+        });
+    }
+
+    /// What a doomed transfer had staged is gone (or could not be removed, which only costs space
+    /// until it expires).
+    pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, spec: &ChunkSpec) {
+        self.edit(spec.id, |entry, board| {
+            let deletes = entry.abandoning.take().unwrap_or_default();
+            board.end_deletes(&deletes, Ok(()));
+            entry.settle(now, board);
+        });
+    }
+}
+
+impl Entry {
+    fn leaving_at(&self, generation: Generation) -> Option<usize> {
+        self.leaving.iter().position(|leaving| leaving.stored.generation == generation)
+    }
+
+    /// Does the next thing about the leaving generation at `at`, if there is one.
+    pub(super) fn advance(&mut self, at: usize, now: Moment, board: &mut Board) {
+        let returns = self.is_asked_back(at);
+        let leaving = &mut self.leaving[at];
+        if leaving.job.is_some() || leaving.retry_at.is_some_and(|retry_at| now < retry_at) {
+            return;
+        }
+        leaving.retry_at = None;
+        let job = match leaving {
+            Leaving { buried: true, .. } if returns => LeavingJob::Exhume,
+            _ if returns => return self.take_back(at, board),
+            Leaving { holds: 0, damaged: true, .. } => LeavingJob::Quarantine,
+            Leaving { holds: 0, .. } => LeavingJob::Remove,
+            // A damaged generation gets none: the next start finds the damage again.
+            Leaving { fresh: false, buried: false, damaged: false, .. } => LeavingJob::Bury,
+            _ => return,
+        };
+        leaving.job = Some(job);
+        board.act(Action::Leaving(leaving.stored.clone(), job));
+    }
+
+    /// Whether the content that is wanted is the leaving generation at `at`, and nothing else of
+    /// the id stands in its way.
+    fn is_asked_back(&self, at: usize) -> bool {
+        let settling = |spec: &ChunkSpec| spec.same_content(&self.leaving[at].stored.spec);
+        let wanted = self.wanted.as_ref().filter(|wanted| wanted.phase == Phase::Settling);
+        wanted.is_some_and(|wanted| settling(&wanted.spec))
+            && self.leaving[at].can_return()
+            && self.running.is_none()
+            && self.abandoning.is_none()
+    }
+
+    fn take_back(&mut self, at: usize, board: &mut Board) {
+        let Leaving { stored, holds, deletes, .. } = self.leaving.remove(at);
+        board.end_deletes(&deletes, Err(superseded(stored.spec.id)));
+        self.show(Visible { stored, holds }, board);
+    }
+
+    fn leaving_job_done(&mut self, at: usize, job: LeavingJob, board: &mut Board) {
+        self.leaving[at].failures = 0;
+        match job {
+            LeavingJob::Bury => self.leaving[at].buried = true,
+            LeavingJob::Exhume => self.leaving[at].buried = false,
+            LeavingJob::Remove | LeavingJob::Quarantine => {
+                let Leaving { stored, deletes, .. } = self.leaving.remove(at);
+                let chunk_id = stored.spec.id;
+                if job == LeavingJob::Remove {
+                    board.emit(Event::Removed { chunk_id });
+                    board.counters.removed_chunks += 1;
+                }
+                board.end_deletes(&deletes, Ok(()));
+            }
+        }
+    }
+
+    fn leaving_job_failed(&mut self, at: usize, now: Moment, error: Error, board: &mut Board) {
+        let leaving = &mut self.leaving[at];
+        let chunk_id = leaving.stored.spec.id;
+        leaving.failures += 1;
+        // Full jitter may draw next to nothing; the disk gets at least a moment.
+        let delay = board.backoff(leaving.failures).max(board.options.first_backoff / 2);
+        leaving.retry_at = Some(now + delay);
+        board.due.insert((now + delay, chunk_id));
+        board.emit(Event::DiskTrouble { chunk_id: Some(chunk_id), error });
+    }
+}

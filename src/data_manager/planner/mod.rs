@@ -1,0 +1,327 @@
+//! Decides what to do next. Facts go in, [`Action`]s come out.
+//!
+//! The planner is a state machine without threads, clocks, IO or locks: time is an argument, and
+//! what it decides is carried out by its caller ([`Core`](super::core::Core)), which reports how
+//! it went as another fact. Every rule of what a call means lives here:
+//!
+//! * the last call on an id wins, in whatever state the id is;
+//! * one transfer at a time for an id, however often it is asked for;
+//! * a chunk is wanted or leaving, never both: a leaving generation comes back whole or not at all;
+//! * slots count files in flight, and are given to the chunk whose turn it is.
+//!
+//! It is level-triggered: [`Entry::settle`] and [`Entry::advance`] look at what is wanted and what
+//! is there, not at how it came to be so, and may be called at any time.
+//!
+//! | file | facts |
+//! | --- | --- |
+//! | `calls.rs` | a chunk is wanted, unwanted, found on disk, found damaged |
+//! | `transfers.rs` | a job ended, a transfer ended, a slot is free |
+//! | `leaving.rs` | a reference was dropped, a removal or a tombstone is done |
+//! | `assignment.rs` | an assignment begins, goes on, ends |
+
+mod assignment;
+mod calls;
+mod entry;
+mod leaving;
+mod queue;
+mod transfers;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use assignment::{Assignment, Deletes};
+use entry::Entry;
+pub(super) use entry::LeavingJob;
+use queue::Queue;
+pub(super) use transfers::{JobEnd, lost_job};
+
+use super::chunk_task::Completion;
+use super::events::Event;
+use super::stats::{ChunkStatus, Counters, StateCounts};
+use super::transfer::Transfer;
+use crate::data_chunk::{ChunkId, ChunkSpec};
+use crate::data_source::{CancelToken, StoredChunk};
+use crate::error::{Error, ErrorKind};
+
+/// A point in time: since the manager was opened.
+pub(super) type Moment = Duration;
+
+/// What the planner may be told to do differently.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlannerOptions {
+    /// Files in flight at the most.
+    pub(super) slots: usize,
+    /// The longest wait before the second attempt.
+    pub(super) first_backoff: Duration,
+    /// The longest wait between two attempts.
+    pub(super) longest_backoff: Duration,
+    /// What jitter is drawn from.
+    pub(super) seed: u64,
+}
+
+/// What is to be done. Actions are carried out in the order in which they come out.
+pub(super) enum Action {
+    /// Put the chunk into the catalogue. At once, before anything else is decided.
+    Publish(StoredChunk),
+    /// Take the chunk out of the catalogue. At once.
+    Retract(ChunkId),
+    /// Spawn the chunk's task, and the job that prepares its staging directory.
+    Start(Arc<Transfer>),
+    /// Fetch one file of a started transfer.
+    Fetch(Arc<Transfer>, usize),
+    /// No job of the transfer is left, and none will follow: resume its task.
+    Finish(Arc<Transfer>),
+    /// Break the transfer off, also where it stalls.
+    Cancel(CancelToken),
+    /// Remove what was staged.
+    Abandon(Arc<ChunkSpec>),
+    /// Do something about a generation on its way out.
+    Leaving(StoredChunk, LeavingJob),
+    /// End a task.
+    Complete(Completion, Result<(), Error>),
+    /// Tell the subscribers.
+    Emit(Event),
+    /// Call [`Planner::tick`] at that time.
+    Alarm(Moment),
+}
+
+/// The state machine.
+pub(super) struct Planner {
+    entries: BTreeMap<ChunkId, Entry>,
+    board: Board,
+}
+
+/// What is shared by all entries.
+struct Board {
+    options: PlannerOptions,
+    queue: Queue,
+    /// When to look at an id again.
+    due: BTreeSet<(Moment, ChunkId)>,
+    /// The earliest time for which an alarm was asked.
+    alarm: Option<Moment>,
+    /// Transfers with files that are still to be handed out, by id and attempt.
+    handing_out: VecDeque<(ChunkId, u64)>,
+    files_in_flight: usize,
+    next_attempt: u64,
+    /// Ids with a generation that just left and may be referred to.
+    fresh: Vec<ChunkId>,
+    deletes: Deletes,
+    assignment: Assignment,
+    rng: fastrand::Rng,
+    shut_down: bool,
+    counts: StateCounts,
+    counters: Counters,
+    /// Entries for which [`Entry::is_busy`].
+    busy: usize,
+    /// Entries that keep a shutdown waiting.
+    working: usize,
+    actions: Vec<Action>,
+}
+
+impl Planner {
+    pub(super) fn new(options: PlannerOptions) -> Self {
+        Planner {
+            entries: BTreeMap::new(),
+            board: Board {
+                options,
+                queue: Queue::default(),
+                due: BTreeSet::new(),
+                alarm: None,
+                handing_out: VecDeque::new(),
+                files_in_flight: 0,
+                next_attempt: 0,
+                fresh: Vec::new(),
+                deletes: Deletes::default(),
+                assignment: Assignment::default(),
+                rng: fastrand::Rng::with_seed(options.seed),
+                shut_down: false,
+                counts: StateCounts::default(),
+                counters: Counters::default(),
+                busy: 0,
+                working: 0,
+                actions: Vec::new(),
+            },
+        }
+    }
+
+    /// What has been decided since the last call, to be carried out in this order.
+    pub(super) fn take_actions(&mut self, now: Moment) -> Vec<Action> {
+        self.grant_slots();
+        self.board.set_alarm(now);
+        std::mem::take(&mut self.board.actions)
+    }
+
+    /// The time `now` has come.
+    pub(super) fn tick(&mut self, now: Moment) {
+        if self.board.alarm.is_some_and(|alarm| alarm <= now) {
+            self.board.alarm = None;
+        }
+        while let Some(&(at, id)) = self.board.due.first()
+            && at <= now
+        {
+            self.board.due.pop_first();
+            self.edit(id, |entry, board| entry.wake(now, board));
+        }
+    }
+
+    /// Whether everything that was asked for is reached, or cannot be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.board.busy == 0
+    }
+
+    /// Whether nothing runs that a shutdown should wait for.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.board.working == 0
+    }
+
+    /// Stops: ends every unfinished task, cancels every transfer, starts nothing new but what
+    /// makes deletes last.
+    pub(super) fn shut_down(&mut self) {
+        if std::mem::replace(&mut self.board.shut_down, true) {
+            return;
+        }
+        self.board.end_all_deletes();
+        self.board.assignment.end(Err(shut_down()), &mut self.board.actions);
+        let ids: Vec<ChunkId> = self.entries.keys().copied().collect();
+        for id in ids {
+            self.edit(id, Entry::shut_down);
+        }
+    }
+
+    pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
+        self.entries.get(id).map(|entry| entry.status(id, now))
+    }
+
+    pub(super) fn counts(&self) -> (StateCounts, Counters) {
+        (self.board.counts.clone(), self.board.counters.clone())
+    }
+
+    pub(super) fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.board.counters
+    }
+
+    pub(super) fn files_in_flight(&self) -> usize {
+        self.board.files_in_flight
+    }
+
+    /// Changes one entry, and keeps what is counted over all entries in step.
+    fn edit<R>(&mut self, id: ChunkId, change: impl FnOnce(&mut Entry, &mut Board) -> R) -> R {
+        let known = self.entries.contains_key(&id);
+        let entry = self.entries.entry(id).or_default();
+        if known {
+            self.board.count(entry, Change::Out);
+        }
+        let result = change(entry, &mut self.board);
+        if entry.is_empty() {
+            self.entries.remove(&id);
+        } else {
+            self.board.count(entry, Change::In);
+        }
+        result
+    }
+}
+
+/// Whether an entry enters the counts or leaves them.
+#[derive(Clone, Copy)]
+enum Change {
+    In,
+    Out,
+}
+
+impl Board {
+    fn count(&mut self, entry: &Entry, change: Change) {
+        let apply = |count: &mut usize, yes: bool| match change {
+            Change::In => *count += usize::from(yes),
+            Change::Out => *count -= usize::from(yes),
+        };
+        apply(&mut self.busy, entry.is_busy());
+        apply(&mut self.working, entry.is_working());
+        apply(self.counts.of(entry.state()), true);
+        let bytes = entry.visible_bytes();
+        match change {
+            Change::In => self.counts.available_bytes += bytes,
+            Change::Out => self.counts.available_bytes -= bytes,
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.actions.push(Action::Emit(event));
+    }
+
+    fn set_alarm(&mut self, now: Moment) {
+        let Some(&(at, _)) = self.due.first() else { return };
+        if !self.shut_down && self.alarm.is_none_or(|alarm| at < alarm) {
+            self.alarm = Some(at);
+            self.act(Action::Alarm(at.max(now)));
+        }
+    }
+
+    /// How long to wait after `failures` failures in a row: exponential, capped, with full jitter
+    /// (a uniform draw between nothing and the cap of this attempt), so that what failed together
+    /// does not come back together. See "Exponential Backoff And Jitter" (M. Brooker, 2015).
+    fn backoff(&mut self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        let cap = self.options.first_backoff.saturating_mul(1 << doublings);
+        cap.min(self.options.longest_backoff).mul_f64(self.rng.f64())
+    }
+}
+
+/// The error of whatever a shutdown ends.
+pub(super) fn shut_down() -> Error {
+    Error::new(ErrorKind::ShutDown, "the manager was shut down")
+}
+
+fn superseded(id: ChunkId) -> Error {
+    Error::new(ErrorKind::Superseded, "a later call reversed or replaced this one").with_chunk(id)
+}
+
+impl Entry {
+    /// A time that was noted for this id has come.
+    fn wake(&mut self, now: Moment, board: &mut Board) {
+        self.retry(now, board);
+        for at in (0..self.leaving.len()).rev() {
+            self.advance(at, now, board);
+        }
+    }
+
+    /// Whether a shutdown waits for it: a job runs, or a delete is not on disk yet.
+    fn is_working(&self) -> bool {
+        self.running.is_some()
+            || self.abandoning.is_some()
+            || self.leaving.iter().any(|leaving| {
+                let owed = leaving.holds == 0 || !(leaving.buried || leaving.damaged);
+                leaving.job.is_some() || (owed && leaving.retry_at.is_none())
+            })
+    }
+
+    fn status(&self, id: &ChunkId, now: Moment) -> ChunkStatus {
+        let wanted = self.wanted.as_ref();
+        let mut status = ChunkStatus::new(*id, self.state());
+        status.wanted = wanted.is_some();
+        if let Some(wanted) = wanted {
+            status.failures = wanted.failures;
+            status.last_error.clone_from(&wanted.last_error);
+            if let entry::Phase::BackingOff { until } = wanted.phase {
+                status.next_try_in = Some(until.saturating_sub(now));
+            }
+        }
+        if let Some(running) = &self.running {
+            let (done, total) = running.transfer.progress();
+            status.done_bytes = done;
+            status.total_bytes = total;
+        } else if let Some(visible) = &self.visible {
+            status.done_bytes = visible.stored.len_bytes();
+            status.total_bytes = Some(status.done_bytes);
+        }
+        status.leaving = self.leaving.len();
+        status
+    }
+}
+
+#[cfg(test)]
+mod tests;

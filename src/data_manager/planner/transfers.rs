@@ -1,0 +1,264 @@
+//! Transfers: which file goes next, and what happens when one ends.
+
+use std::sync::Arc;
+
+use super::entry::{Entry, Leaving, Phase, Running, Visible};
+use super::queue::Tier;
+use super::{Action, Board, Moment, Planner};
+use crate::data_chunk::{ChunkId, hex_encode};
+use crate::data_manager::events::Event;
+use crate::data_manager::transfer::{Arrived, Transfer};
+use crate::data_source::{FetchFailure, StoredChunk};
+use crate::error::{Error, ErrorKind};
+
+/// How many wrong digests in a row mean that the source has something else.
+const DIGEST_FAILURES_MAX: u32 = 2;
+
+/// How a job of a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::data_manager) enum JobEnd {
+    Done,
+    /// Start no more files of this attempt; those in flight may go on, what they bring is kept.
+    Failed,
+    /// There is no point in going on.
+    Hopeless,
+}
+
+impl Planner {
+    /// Gives free slots to files: first those of transfers that have begun, then those of the
+    /// chunk whose turn it is.
+    pub(super) fn grant_slots(&mut self) {
+        while !self.board.shut_down && self.board.files_in_flight < self.board.options.slots {
+            if let Some(&(id, attempt)) = self.board.handing_out.front() {
+                if !self.edit(id, |entry, board| entry.hand_out_file(attempt, board)) {
+                    self.board.handing_out.pop_front();
+                }
+            } else if let Some(id) = self.board.queue.pop() {
+                self.edit(id, |entry, board| entry.start(id, board));
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// A job of a transfer ended: the one that prepares, or, with `is_file`, one that fetches a
+    /// file. True if it was the last one: then the caller resumes the transfer's task.
+    pub(in crate::data_manager) fn job_ended(
+        &mut self,
+        transfer: &Transfer,
+        is_file: bool,
+        end: JobEnd,
+    ) -> bool {
+        if is_file {
+            self.board.files_in_flight -= 1;
+        }
+        self.edit(transfer.spec.id, |entry, board| {
+            let Some(running) = entry.running_mut(transfer.attempt) else { return false };
+            running.jobs -= 1;
+            running.stopped |= end != JobEnd::Done;
+            if end == JobEnd::Hopeless && running.jobs > 0 {
+                running.transfer.cancel.mark();
+                board.act(Action::Cancel(running.transfer.cancel.clone()));
+            }
+            running.end_if_last()
+        })
+    }
+
+    /// Whether a transfer whose files all arrived is still wanted.
+    pub(in crate::data_manager) fn may_commit(&mut self, transfer: &Transfer) -> bool {
+        let shut_down = self.board.shut_down;
+        let entry = self.entries.get_mut(&transfer.spec.id);
+        let running = entry.and_then(|entry| entry.running_mut(transfer.attempt));
+        !shut_down && running.is_some_and(|running| !running.doomed)
+    }
+
+    /// A transfer is over. `arrived` is what it leaves for the next attempt.
+    pub(in crate::data_manager) fn transfer_ended(
+        &mut self,
+        now: Moment,
+        transfer: &Transfer,
+        result: Result<StoredChunk, FetchFailure>,
+        arrived: Arrived,
+    ) {
+        self.edit(transfer.spec.id, |entry, board| {
+            let same = |running: &mut Running| running.transfer.attempt == transfer.attempt;
+            let Some(running) = entry.running.take_if(same) else { return };
+            match result {
+                Ok(stored) if running.doomed => entry.committed_in_vain(stored, running),
+                Ok(stored) => entry.committed(stored, board),
+                Err(_) if running.doomed => entry.wound_down(running, board),
+                Err(failure) => entry.failed(now, failure, arrived, board),
+            }
+            entry.settle(now, board);
+            for at in (0..entry.leaving.len()).rev() {
+                entry.advance(at, now, board);
+            }
+        });
+    }
+}
+
+impl Running {
+    /// Whether all jobs ended and none will follow; said once.
+    fn end_if_last(&mut self) -> bool {
+        let last = self.jobs == 0 && (self.stopped || self.to_hand_out.is_empty());
+        last && !std::mem::replace(&mut self.over, true)
+    }
+}
+
+impl Entry {
+    fn running_mut(&mut self, attempt: u64) -> Option<&mut Running> {
+        self.running.as_mut().filter(|running| running.attempt == attempt)
+    }
+
+    /// Hands one file out; false if the transfer has none left to hand out.
+    fn hand_out_file(&mut self, attempt: u64, board: &mut Board) -> bool {
+        let Some(running) = self.running_mut(attempt).filter(|running| !running.stopped) else {
+            return false;
+        };
+        let Some(index) = running.to_hand_out.pop() else { return false };
+        running.jobs += 1;
+        board.files_in_flight += 1;
+        board.act(Action::Fetch(running.transfer.clone(), index));
+        true
+    }
+
+    fn start(&mut self, id: ChunkId, board: &mut Board) {
+        let Some(wanted) = &mut self.wanted else { return };
+        board.next_attempt += 1;
+        let attempt = board.next_attempt;
+        let missing = |index: &usize| wanted.fetched[*index].is_none();
+        let to_hand_out: Vec<usize> = (0..wanted.fetched.len()).rev().filter(missing).collect();
+        let arrived = wanted.fetched.clone();
+        let transfer = Arc::new(Transfer::new(wanted.spec.clone(), attempt, arrived));
+        wanted.phase = Phase::Transferring;
+        board.handing_out.push_back((id, attempt));
+        board.act(Action::Start(transfer.clone()));
+        board.emit(Event::Started { chunk_id: id, attempt: wanted.failures + 1 });
+        self.running = Some(Running {
+            transfer,
+            attempt,
+            to_hand_out,
+            // The job that prepares.
+            jobs: 1,
+            stopped: false,
+            doomed: false,
+            over: false,
+            deletes: Vec::new(),
+        });
+    }
+
+    /// Breaks the running transfer off; its task goes on once its jobs have ended.
+    pub(super) fn stop_running(&mut self, board: &mut Board) {
+        let Some(running) = &mut self.running else { return };
+        running.stopped = true;
+        running.transfer.cancel.mark();
+        board.act(Action::Cancel(running.transfer.cancel.clone()));
+        if running.end_if_last() {
+            board.act(Action::Finish(running.transfer.clone()));
+        }
+    }
+
+    /// The running transfer's content is no longer wanted.
+    pub(super) fn doom_running(&mut self, board: &mut Board) {
+        if let Some(running) = &mut self.running {
+            running.doomed = true;
+        }
+        self.stop_running(board);
+    }
+
+    fn committed(&mut self, stored: StoredChunk, board: &mut Board) {
+        let Some(wanted) = &mut self.wanted else { return };
+        wanted.phase = Phase::Visible;
+        (wanted.failures, wanted.digest_failures) = (0, 0);
+        wanted.last_error = None;
+        wanted.fetched.clear();
+        self.show(Visible { stored, holds: 0 }, board);
+        board.counters.downloaded_chunks += 1;
+    }
+
+    /// Puts a generation into view, and ends the task of what is wanted.
+    pub(super) fn show(&mut self, mut visible: Visible, board: &mut Board) {
+        let (chunk_id, len_bytes) = (visible.stored.spec.id, visible.stored.len_bytes());
+        visible.holds += 1;
+        board.act(Action::Publish(visible.stored.clone()));
+        board.emit(Event::Available { chunk_id, len_bytes });
+        self.visible = Some(visible);
+        if let Some(wanted) = &mut self.wanted {
+            wanted.phase = Phase::Visible;
+        }
+        self.end_wanted(Ok(()), board);
+    }
+
+    /// It was committed while a call took it back: it never becomes visible, unless that call was
+    /// taken back too.
+    fn committed_in_vain(&mut self, stored: StoredChunk, running: Running) {
+        let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
+        leaving.fresh = false;
+        leaving.deletes = running.deletes;
+        self.leaving.push(leaving);
+    }
+
+    /// A transfer that nobody wants has stopped. What it staged goes, unless the same content is
+    /// wanted again by now: then the next attempt goes on from there.
+    fn wound_down(&mut self, running: Running, board: &mut Board) {
+        let spec = running.transfer.spec.clone();
+        if self.wanted.as_ref().is_some_and(|wanted| wanted.spec.same_content(&spec)) {
+            board.end_deletes(&running.deletes, Ok(()));
+        } else {
+            self.abandoning = Some(running.deletes);
+            board.act(Action::Abandon(spec));
+        }
+    }
+
+    fn failed(&mut self, now: Moment, failure: FetchFailure, arrived: Arrived, board: &mut Board) {
+        let Some(wanted) = &mut self.wanted else { return };
+        let id = wanted.spec.id;
+        let (error, mut permanent) = match failure {
+            FetchFailure::Transient(error) => (error.with_chunk(id), false),
+            FetchFailure::Permanent(error) => (error.with_chunk(id), true),
+            // Only a shutdown cancels what is wanted.
+            FetchFailure::Cancelled => {
+                self.wanted = None;
+                return;
+            }
+        };
+        let digest = error.kind() == ErrorKind::Digest;
+        wanted.digest_failures = if digest { wanted.digest_failures + 1 } else { 0 };
+        permanent |= wanted.digest_failures >= DIGEST_FAILURES_MAX;
+        wanted.failures += 1;
+        wanted.fetched = arrived;
+        wanted.last_error = Some(error.clone());
+        let failures = wanted.failures;
+        if board.shut_down {
+            self.wanted = None;
+            return;
+        }
+        let delay = if permanent { board.options.longest_backoff } else { board.backoff(failures) };
+        let until = now + delay;
+        wanted.phase = Phase::BackingOff { until };
+        board.due.insert((until, id));
+        board.counters.failed_attempts += 1;
+        if permanent {
+            board.emit(Event::Failed { chunk_id: id, error: error.clone() });
+            self.end_wanted(Err(error), board);
+        } else {
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            board.emit(Event::Retried { chunk_id: id, attempt: failures, delay_ms, error });
+        }
+    }
+
+    /// Makes what backs off wait for a slot, if its time has come.
+    pub(super) fn retry(&mut self, now: Moment, board: &mut Board) {
+        let Some(wanted) = &self.wanted else { return };
+        if matches!(wanted.phase, Phase::BackingOff { until } if until <= now) {
+            let id = wanted.spec.id;
+            self.enqueue(id, Tier::Retry, board);
+        }
+    }
+}
+
+/// The error of a job that was lost: a panic in a source, or in this crate.
+pub(in crate::data_manager) fn lost_job(id: ChunkId, reason: &str) -> FetchFailure {
+    let text = format!("a job of chunk {} was lost: {reason}", hex_encode(&id));
+    FetchFailure::Transient(Error::new(ErrorKind::Internal, text).with_chunk(id))
+}

@@ -1,0 +1,143 @@
+//! What a manager says about itself when asked.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::data_chunk::{ChunkId, hex_chunk_id};
+use crate::error::Error;
+
+/// Where a chunk is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChunkState {
+    /// Wanted; waits until an earlier content of its id is out of the way, or back.
+    Settling,
+    /// Wanted; waits for a slot.
+    Waiting,
+    /// Wanted; is being fetched or committed.
+    Transferring,
+    /// Wanted; the last attempt failed, and the next one waits for its time.
+    BackingOff,
+    /// Wanted; failed in a way that no retry can mend, is tried again rarely.
+    Failed,
+    /// Visible.
+    Available,
+    /// No longer wanted; somebody still refers to it.
+    Held,
+    /// No longer wanted; is being removed.
+    Removing,
+}
+
+/// Everything that is known of one chunk; the answer of `chunk_status`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ChunkStatus {
+    /// The chunk.
+    #[serde(with = "hex_chunk_id")]
+    pub chunk_id: ChunkId,
+    /// Where it is.
+    pub state: ChunkState,
+    /// Whether the last call asks for it to be there.
+    pub wanted: bool,
+    /// How many attempts failed in a row.
+    pub failures: u32,
+    /// Why the last attempt failed; absent once one succeeded.
+    pub last_error: Option<Error>,
+    /// How long until the next attempt, while it waits for one.
+    pub next_try_in: Option<Duration>,
+    /// Bytes on disk, complete or not.
+    pub done_bytes: u64,
+    /// Bytes in all, as far as they are known.
+    pub total_bytes: Option<u64>,
+    /// How many deleted or replaced contents of this id are still on disk.
+    pub leaving: usize,
+}
+
+impl ChunkStatus {
+    pub(super) fn new(chunk_id: ChunkId, state: ChunkState) -> Self {
+        ChunkStatus {
+            chunk_id,
+            state,
+            wanted: false,
+            failures: 0,
+            last_error: None,
+            next_try_in: None,
+            done_bytes: 0,
+            total_bytes: None,
+            leaving: 0,
+        }
+    }
+}
+
+/// A manager's figures at one moment; the answer of `stats`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Chunks by state.
+    pub chunks: StateCounts,
+    /// Files being fetched now.
+    pub files_in_flight: usize,
+    /// The most files that are fetched at a time.
+    pub slots: usize,
+    /// What happened since the manager was opened.
+    pub totals: Counters,
+}
+
+/// Chunks by [`ChunkState`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StateCounts {
+    /// [`ChunkState::Settling`].
+    pub settling: usize,
+    /// [`ChunkState::Waiting`].
+    pub waiting: usize,
+    /// [`ChunkState::Transferring`].
+    pub transferring: usize,
+    /// [`ChunkState::BackingOff`].
+    pub backing_off: usize,
+    /// [`ChunkState::Failed`].
+    pub failed: usize,
+    /// [`ChunkState::Available`].
+    pub available: usize,
+    /// [`ChunkState::Held`].
+    pub held: usize,
+    /// [`ChunkState::Removing`].
+    pub removing: usize,
+    /// The bytes of the visible chunks' files.
+    pub available_bytes: u64,
+}
+
+impl StateCounts {
+    pub(super) fn of(&mut self, state: ChunkState) -> &mut usize {
+        match state {
+            ChunkState::Settling => &mut self.settling,
+            ChunkState::Waiting => &mut self.waiting,
+            ChunkState::Transferring => &mut self.transferring,
+            ChunkState::BackingOff => &mut self.backing_off,
+            ChunkState::Failed => &mut self.failed,
+            ChunkState::Available => &mut self.available,
+            ChunkState::Held => &mut self.held,
+            ChunkState::Removing => &mut self.removing,
+        }
+    }
+}
+
+/// What happened since a manager was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Chunks that were fetched and became visible.
+    pub downloaded_chunks: u64,
+    /// Chunks whose directory was removed.
+    pub removed_chunks: u64,
+    /// Attempts that failed.
+    pub failed_attempts: u64,
+    /// Bytes that arrived, repeated ones included.
+    pub downloaded_bytes: u64,
+    /// Directories moved to quarantine.
+    pub quarantined: u64,
+    /// Things that are not the library's, found when the directory was opened.
+    pub foreign: u64,
+}

@@ -1,0 +1,262 @@
+//! One file, from its source into staging: "download file" of the diagram, arrow 4.
+//!
+//! The bytes go through one buffer, are hashed on the way and never read a second time, except for
+//! the beginning of a file that is resumed.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::local::{Part, Progress, Staging};
+use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError};
+use crate::data_chunk::{FileSpec, redact_url};
+use crate::error::{Error, ErrorKind};
+
+/// The copy buffer. `io::copy`'s 8 KiB cost a quarter more CPU.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A file that arrived whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FetchedFile {
+    pub(crate) len_bytes: u64,
+    /// XXH3-64 of the content.
+    pub(crate) xxh3: u64,
+}
+
+/// How far a file is; written by the thread that fetches it, read by whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct FileProgress {
+    done_bytes: AtomicU64,
+    /// 0 while unknown, else the total plus one.
+    total_plus_one: AtomicU64,
+}
+
+impl FileProgress {
+    pub(crate) fn done_bytes(&self) -> u64 {
+        self.done_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn total_bytes(&self) -> Option<u64> {
+        self.total_plus_one.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    fn set(&self, done: u64, total: Option<u64>) {
+        self.done_bytes.store(done, Ordering::Relaxed);
+        let plus_one = total.map_or(0, |total| total.saturating_add(1));
+        self.total_plus_one.store(plus_one, Ordering::Relaxed);
+    }
+
+    fn add(&self, count: u64) {
+        self.done_bytes.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// Why a file did not arrive.
+#[derive(Clone, Debug)]
+pub(crate) enum FetchFailure {
+    /// Nobody wants it any more.
+    Cancelled,
+    /// Trying again can help.
+    Transient(Error),
+    /// Trying again as it stands cannot help.
+    Permanent(Error),
+}
+
+/// Fetches one file.
+#[derive(Debug)]
+pub(crate) struct Fetcher<'a> {
+    pub(crate) source: &'a dyn DataSource,
+    pub(crate) file: &'a FileSpec,
+    pub(crate) cancel: &'a CancelToken,
+    pub(crate) progress: &'a FileProgress,
+    /// Called after each buffer; must not block.
+    pub(crate) on_progress: OnProgress<'a>,
+}
+
+/// A callback that has a `Debug`, so that what holds it can.
+pub(crate) struct OnProgress<'a>(pub(crate) &'a (dyn Fn() + Send + Sync));
+
+impl std::fmt::Debug for OnProgress<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnProgress")
+    }
+}
+
+/// The checksums of what has arrived so far.
+struct Checksums {
+    xxh3: Xxh3,
+    /// Only where the description declares a digest.
+    sha256: Option<Sha256>,
+}
+
+impl Checksums {
+    fn update(&mut self, bytes: &[u8]) {
+        self.xxh3.update(bytes);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
+    }
+}
+
+impl Fetcher<'_> {
+    /// Brings the file into `staging`, whole and checked and, as far as its durability says,
+    /// lasting; going on where an earlier attempt stopped, if the source can.
+    pub(crate) fn fetch(&self, staging: &Arc<Staging>) -> Result<FetchedFile, FetchFailure> {
+        self.stop_if_cancelled()?;
+        let (mut part, progress) = staging.open_part(&self.file.name).map_err(|e| self.disk(e))?;
+        let (opened, mut sums) = match progress {
+            Progress::Complete(fetched) => {
+                self.progress.set(fetched.len_bytes, Some(fetched.len_bytes));
+                return Ok(fetched);
+            }
+            Progress::Empty => (self.open(None)?, self.no_bytes()),
+            Progress::Partial { validator } => self.resume(&mut part, &validator)?,
+        };
+        if opened.total.is_none() && !opened.self_delimiting && self.file.sha256.is_none() {
+            let reason = "the body's end cannot be told from a cut, and no digest is declared";
+            return Err(FetchFailure::Permanent(self.error(ErrorKind::Protocol, reason)));
+        }
+        self.progress.set(part.len_bytes(), opened.total);
+        part.remember_validator(opened.validator.as_deref()).map_err(|e| self.disk(e))?;
+        let total = opened.total;
+        self.copy(opened.reader, total, &mut part, &mut sums)?;
+        self.check(part, total, sums)
+    }
+
+    fn no_bytes(&self) -> Checksums {
+        Checksums { xxh3: Xxh3::new(), sha256: self.file.sha256.map(|_| Sha256::new()) }
+    }
+
+    fn open(&self, resume: Option<(u64, &str)>) -> Result<Opened, FetchFailure> {
+        let mut request = OpenRequest::new(&self.file.url, self.cancel);
+        if let Some((offset, validator)) = resume {
+            request = request.resume(offset, validator);
+        }
+        self.source.open(&request).map_err(|error| self.source_failed(error))
+    }
+
+    /// Asks for the rest. Where the source has something else by now, or cannot tell, what is
+    /// there is thrown away: two versions are never mixed.
+    fn resume(
+        &self,
+        part: &mut Part,
+        validator: &str,
+    ) -> Result<(Opened, Checksums), FetchFailure> {
+        let offset = part.len_bytes();
+        let mut sums = self.no_bytes();
+        match self.open(Some((offset, validator))) {
+            Ok(opened) if opened.start == offset => {
+                part.read_back(|bytes| sums.update(bytes)).map_err(|e| self.disk(e))?;
+                Ok((opened, sums))
+            }
+            Ok(opened) if opened.start == 0 => {
+                part.restart().map_err(|e| self.disk(e))?;
+                Ok((opened, sums))
+            }
+            Ok(_) => {
+                part.restart().map_err(|e| self.disk(e))?;
+                let reason = "the source went on somewhere else than was asked for";
+                Err(FetchFailure::Transient(self.error(ErrorKind::Protocol, reason)))
+            }
+            Err(FetchFailure::Cancelled) => Err(FetchFailure::Cancelled),
+            Err(failure) => {
+                // Only a source that cannot be reached says nothing about the part. Anything else
+                // may be an answer to "the rest of it", so the next attempt asks for all of it.
+                if !failure.is_network() {
+                    part.restart().map_err(|e| self.disk(e))?;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn copy(
+        &self,
+        mut reader: Box<dyn Read + Send>,
+        total: Option<u64>,
+        part: &mut Part,
+        sums: &mut Checksums,
+    ) -> Result<(), FetchFailure> {
+        let expected = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
+        let mut buffer = vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
+        loop {
+            self.stop_if_cancelled()?;
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.read_failed(&error)),
+            };
+            part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
+            sums.update(&buffer[..count]);
+            self.progress.add(count as u64);
+            if total.is_some_and(|total| part.len_bytes() > total) {
+                part.restart().map_err(|e| self.disk(e))?;
+                let reason = "more bytes arrived than the source promised";
+                return Err(FetchFailure::Transient(self.error(ErrorKind::Protocol, reason)));
+            }
+            (self.on_progress.0)();
+        }
+    }
+
+    fn check(
+        &self,
+        part: Part,
+        total: Option<u64>,
+        sums: Checksums,
+    ) -> Result<FetchedFile, FetchFailure> {
+        let len = part.len_bytes();
+        if let Some(total) = total
+            && len != total
+        {
+            let reason = format!("the body ended after {len} of {total} bytes");
+            return Err(FetchFailure::Transient(self.error(ErrorKind::Network, &reason)));
+        }
+        let digest: Option<[u8; 32]> = sums.sha256.map(|sha256| sha256.finalize().into());
+        if digest != self.file.sha256 {
+            part.discard();
+            let reason = "the bytes that arrived do not have the declared SHA-256";
+            return Err(FetchFailure::Transient(self.error(ErrorKind::Digest, reason)));
+        }
+        part.complete(sums.xxh3.digest()).map_err(|e| self.disk(e))
+    }
+
+    fn stop_if_cancelled(&self) -> Result<(), FetchFailure> {
+        if self.cancel.is_cancelled() { Err(FetchFailure::Cancelled) } else { Ok(()) }
+    }
+
+    fn error(&self, kind: ErrorKind, reason: &str) -> Error {
+        Error::new(kind, reason).with_file(&self.file.name).with_url(redact_url(&self.file.url))
+    }
+
+    /// The local disk failed. That passes or is mended by a person; nothing about the source.
+    fn disk(&self, error: Error) -> FetchFailure {
+        FetchFailure::Transient(error.with_file(&self.file.name))
+    }
+
+    fn read_failed(&self, error: &io::Error) -> FetchFailure {
+        if self.cancel.is_cancelled() {
+            return FetchFailure::Cancelled;
+        }
+        let reason = format!("the transfer broke off: {error}");
+        FetchFailure::Transient(self.error(ErrorKind::Network, &reason))
+    }
+
+    fn source_failed(&self, error: SourceError) -> FetchFailure {
+        if self.cancel.is_cancelled() {
+            return FetchFailure::Cancelled;
+        }
+        let SourceError { kind, permanent, cause } = error;
+        let error = self.error(kind, &format!("{cause:#}")).with_cause(cause);
+        if permanent { FetchFailure::Permanent(error) } else { FetchFailure::Transient(error) }
+    }
+}
+
+impl FetchFailure {
+    fn is_network(&self) -> bool {
+        matches!(self, FetchFailure::Transient(error) if error.kind() == ErrorKind::Network)
+    }
+}

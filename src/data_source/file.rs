@@ -1,0 +1,170 @@
+//! `file://`: files of this machine, under directories that the builder names and nowhere else.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context, anyhow, bail};
+use fluent_uri::Uri;
+use percent_encoding::percent_decode_str;
+
+use super::{DataSource, OpenRequest, Opened, SourceError};
+use crate::error::ErrorKind;
+
+/// Serves `file:///path` for regular files below the given directories.
+#[derive(Debug)]
+pub struct FileSource {
+    /// Each directory as it was named, made absolute, and as it is with its links resolved: a URL
+    /// may be written either way.
+    roots: Vec<PathBuf>,
+}
+
+impl FileSource {
+    /// Serves what is below `roots`, and nothing if there are none. Looks the directories up.
+    pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
+        let forms = |root: PathBuf| {
+            let named = std::path::absolute(&root).ok();
+            let real = fs::canonicalize(&root).ok();
+            named.into_iter().chain(real)
+        };
+        FileSource { roots: roots.into_iter().flat_map(forms).collect() }
+    }
+
+    fn open_below(&self, path: &Path) -> Result<File, SourceError> {
+        // Resolving links first and comparing afterwards is what keeps a link inside a root from
+        // leading out of it.
+        let real = fs::canonicalize(path).map_err(|error| io_error(error, "find the file"))?;
+        if !self.roots.iter().any(|root| is_below(&real, root)) {
+            let cause = anyhow!("the file is outside the directories that may be served");
+            return Err(SourceError::permanent(cause).with_kind(ErrorKind::Denied));
+        }
+        // The kind is looked at before opening: opening a FIFO would wait for its writer.
+        let metadata = fs::metadata(&real).map_err(|error| io_error(error, "look at the file"))?;
+        if !metadata.is_file() {
+            let cause = anyhow!("it is not a regular file");
+            return Err(SourceError::permanent(cause).with_kind(ErrorKind::Denied));
+        }
+        File::open(&real).map_err(|error| io_error(error, "open the file"))
+    }
+}
+
+impl DataSource for FileSource {
+    fn check(&self, url: &str) -> anyhow::Result<()> {
+        let path = path_of(url)?;
+        if self.roots.is_empty() {
+            bail!("file:// is served from no directory: name one on the builder");
+        }
+        if !self.roots.iter().any(|root| path.starts_with(root)) {
+            bail!("file:// outside the directories that the builder names");
+        }
+        Ok(())
+    }
+
+    fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
+        let path = path_of(request.url()).map_err(SourceError::permanent)?;
+        let mut file = self.open_below(&path)?;
+        let metadata = file.metadata().map_err(|error| io_error(error, "look at the file"))?;
+        let validator = validator_of(&metadata);
+        let unchanged = validator.is_some() && validator.as_deref() == request.validator();
+        let start = if unchanged { request.offset().min(metadata.len()) } else { 0 };
+        file.seek(SeekFrom::Start(start)).map_err(|error| io_error(error, "seek"))?;
+        let mut opened = Opened::new(file).starting_at(start).with_total(metadata.len());
+        opened.validator = validator;
+        Ok(opened)
+    }
+}
+
+/// The path in a `file://` URL: absolute, decoded, without `.` and `..`.
+fn path_of(url: &str) -> anyhow::Result<PathBuf> {
+    let uri = Uri::parse(url).map_err(|_| anyhow!("is not a valid URL"))?;
+    if uri.authority().is_some_and(|authority| !matches!(authority.host(), "" | "localhost")) {
+        bail!("file:// names another host");
+    }
+    if uri.query().is_some() {
+        bail!("file:// has a query");
+    }
+    let path = percent_decode_str(uri.path().as_str()).decode_utf8().context("the path is not UTF-8")?;
+    let path = PathBuf::from(path.into_owned());
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if !path.is_absolute() || !plain || path.as_os_str().as_encoded_bytes().contains(&0) {
+        bail!("file:// needs an absolute path without `.` and `..`");
+    }
+    Ok(path)
+}
+
+/// Whether `real`, which is canonical, is below `root` once that is canonical too.
+fn is_below(real: &Path, root: &Path) -> bool {
+    fs::canonicalize(root).is_ok_and(|root| real.starts_with(root))
+}
+
+/// Length and modification time: what a change of the file changes.
+fn validator_of(metadata: &fs::Metadata) -> Option<String> {
+    let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!("{}-{}", metadata.len(), modified.as_nanos()))
+}
+
+fn io_error(error: io::Error, action: &str) -> SourceError {
+    let kind = error.kind();
+    let cause = anyhow::Error::new(error).context(format!("cannot {action}"));
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::permanent(cause),
+        io::ErrorKind::PermissionDenied => {
+            SourceError::permanent(cause).with_kind(ErrorKind::Denied)
+        }
+        _ => SourceError::transient(cause).with_kind(ErrorKind::Io),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_source::CancelToken;
+    use std::io::Read;
+
+    fn read(source: &FileSource, url: &str) -> Result<String, SourceError> {
+        let mut text = String::new();
+        let mut opened = source.open(&OpenRequest::new(url, &CancelToken::new()))?;
+        opened.reader.read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    #[test]
+    fn only_what_is_below_a_root_is_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir_all(root.join("a b")).unwrap();
+        fs::create_dir_all(&outside).unwrap();
+        fs::write(root.join("a b/c"), "inside").unwrap();
+        fs::write(outside.join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink(outside.join("secret"), root.join("link")).unwrap();
+        let source = FileSource::new([root.clone()]);
+        let url = |path: &Path| format!("file://{}", path.display()).replace(' ', "%20");
+
+        assert_eq!(read(&source, &url(&root.join("a b/c"))).unwrap(), "inside");
+        assert!(source.check(&url(&outside.join("secret"))).is_err());
+        assert!(source.check(&url(&root.join("../outside/secret"))).is_err());
+        assert!(source.check(&url(&root).replace("file://", "file://example.com")).is_err());
+        for path in [outside.join("secret"), root.join("link"), root.clone()] {
+            assert_eq!(read(&source, &url(&path)).unwrap_err().kind, ErrorKind::Denied);
+        }
+        let missing = read(&source, &url(&root.join("missing"))).unwrap_err();
+        assert!(missing.permanent && missing.kind == ErrorKind::NotFound);
+        assert!(FileSource::new([]).check(&url(&root.join("a b/c"))).is_err());
+    }
+
+    #[test]
+    fn resumes_only_an_unchanged_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "0123456789").unwrap();
+        let source = FileSource::new([dir.path().to_owned()]);
+        let url = format!("file://{}", path.display());
+        let cancel = CancelToken::new();
+        let validator = source.open(&OpenRequest::new(&url, &cancel)).unwrap().validator.unwrap();
+        let again = source.open(&OpenRequest::new(&url, &cancel).resume(4, &validator)).unwrap();
+        assert_eq!((again.start, again.total), (4, Some(10)));
+        let changed = source.open(&OpenRequest::new(&url, &cancel).resume(4, "other")).unwrap();
+        assert_eq!(changed.start, 0);
+    }
+}

@@ -1,0 +1,245 @@
+//! `_chunk.json`: what a chunk's directory holds, written once before the chunk is committed.
+//!
+//! URLs are not in it. The checksum is over the manifest's own JSON in its canonical form, so
+//! that a changed byte anywhere in it is noticed.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::layout::{ChunkName, Generation};
+use crate::data_chunk::{ChunkId, ChunkSpec, DatasetId, FileSpec, MANIFEST_NAME, check_file_name};
+use crate::data_chunk::{hex_decode, hex_encode};
+use crate::data_source::FetchedFile;
+use crate::error::{Error, ErrorKind};
+
+/// The version of the format that this code writes and reads.
+const VERSION: u32 = 1;
+/// No sound manifest is longer; a longer one is not read.
+const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+
+/// The content of `_chunk.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope {
+    manifest: Manifest,
+    /// XXH3-64 of `manifest` as compact JSON, 16 hexadecimal digits.
+    checksum: String,
+}
+
+/// What a committed chunk is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    version: u32,
+    id: String,
+    dataset_id: String,
+    block_range: Range<u64>,
+    /// Sorted by name.
+    files: Vec<FileEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEntry {
+    name: String,
+    len_bytes: u64,
+    /// XXH3-64 of the content, 16 hexadecimal digits.
+    xxh3: String,
+    /// The digest that the description declared, 64 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    sha256: Option<String>,
+}
+
+impl Manifest {
+    /// The manifest of a chunk whose files are `fetched`, in the order of `spec.files`.
+    pub(super) fn new(spec: &ChunkSpec, fetched: &[FetchedFile]) -> Manifest {
+        let entry = |(file, fetched): (&FileSpec, &FetchedFile)| FileEntry {
+            name: file.name.clone(),
+            len_bytes: fetched.len_bytes,
+            xxh3: format!("{:016x}", fetched.xxh3),
+            sha256: file.sha256.as_ref().map(hex_encode),
+        };
+        Manifest {
+            version: VERSION,
+            id: hex_encode(&spec.id),
+            dataset_id: hex_encode(&spec.dataset_id),
+            block_range: spec.block_range.clone(),
+            files: spec.files.iter().zip(fetched).map(entry).collect(),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let checksum = self.checksum();
+        let envelope = Envelope { manifest: self.clone(), checksum };
+        let mut json = serde_json::to_vec_pretty(&envelope).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+
+    fn checksum(&self) -> String {
+        let canonical = serde_json::to_vec(self).unwrap_or_default();
+        format!("{:016x}", xxh3_64(&canonical))
+    }
+
+    /// Reads the manifest in `dir` and holds it against the directory's name.
+    pub(super) fn read(
+        dir: &Path,
+        dataset_id: DatasetId,
+        name: &ChunkName,
+    ) -> Result<StoredFiles, Error> {
+        let bytes = read_bounded(&dir.join(MANIFEST_NAME)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => damaged("the manifest is missing").with_chunk(name.id),
+            io::ErrorKind::InvalidData => {
+                damaged("the manifest is not a regular file").with_chunk(name.id)
+            }
+            // Too many open files, no permission: that says nothing about the chunk.
+            _ => Error::io("read the manifest", error).with_chunk(name.id),
+        })?;
+        let stored = parse(&bytes).map_err(|reason| damaged(reason).with_chunk(name.id))?;
+        let agrees = stored.spec.id == name.id
+            && stored.spec.dataset_id == dataset_id
+            && stored.spec.block_range == name.block_range
+            && stored.len_bytes() == Some(name.len_bytes);
+        if agrees { Ok(stored) } else { Err(damaged("name and manifest disagree").with_chunk(name.id)) }
+    }
+
+    /// The names of the files that the manifest in `dir` lists; none where it cannot be read.
+    pub(super) fn names(dir: &Path) -> Vec<String> {
+        let stored = read_bounded(&dir.join(MANIFEST_NAME)).ok().and_then(|b| parse(&b).ok());
+        let files = stored.map(|stored| stored.spec.files).unwrap_or_default();
+        files.into_iter().map(|file| file.name).collect()
+    }
+}
+
+/// What a manifest says, checked like any other input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredFiles {
+    /// Without URLs.
+    pub(super) spec: ChunkSpec,
+    /// Length and XXH3-64 of each file, in the order of `spec.files`.
+    pub(super) files: Vec<FetchedFile>,
+}
+
+impl StoredFiles {
+    fn len_bytes(&self) -> Option<u64> {
+        self.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.len_bytes))
+    }
+}
+
+/// Parses what [`Manifest::to_json`] writes, and nothing that it would write differently.
+fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
+    let Envelope { manifest, checksum } =
+        serde_json::from_slice(bytes).map_err(|_| "the manifest is not valid JSON of its kind")?;
+    if manifest.version != VERSION {
+        return Err("the manifest is of another version");
+    }
+    if manifest.checksum() != checksum {
+        return Err("the manifest does not have its checksum");
+    }
+    let id: ChunkId = hex_decode(&manifest.id).ok_or("the manifest's id is malformed")?;
+    let dataset_id = hex_decode(&manifest.dataset_id).ok_or("the manifest's dataset is malformed")?;
+    if manifest.block_range.is_empty() || manifest.files.is_empty() {
+        return Err("the manifest describes an empty chunk");
+    }
+    let mut files = Vec::with_capacity(manifest.files.len());
+    let mut fetched = Vec::with_capacity(manifest.files.len());
+    for entry in manifest.files {
+        check_file_name(&entry.name).map_err(|_| "the manifest names a file that may not be")?;
+        let (len_bytes, xxh3) = (entry.len_bytes, parse_xxh3(&entry.xxh3)?);
+        let sha256 = entry.sha256.as_deref().map(|text| hex_decode(text).ok_or("bad sha256"));
+        fetched.push(FetchedFile { len_bytes, xxh3 });
+        files.push(FileSpec {
+            name: entry.name,
+            url: String::new(),
+            scheme: String::new(),
+            sha256: sha256.transpose()?,
+        });
+    }
+    if !files.is_sorted_by(|a, b| a.name < b.name) {
+        return Err("the manifest's files are out of order");
+    }
+    let spec = ChunkSpec { id, dataset_id, block_range: manifest.block_range, files };
+    Ok(StoredFiles { spec, files: fetched })
+}
+
+fn parse_xxh3(text: &str) -> Result<u64, &'static str> {
+    let value = u64::from_str_radix(text, 16).map_err(|_| "the manifest has a malformed checksum")?;
+    let canonical = format!("{value:016x}") == text;
+    if canonical { Ok(value) } else { Err("the manifest has a malformed checksum") }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a FIFO would wait for its writer, so the kind is looked at first.
+    if !path.symlink_metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+pub(super) fn damaged(reason: &str) -> Error {
+    Error::new(ErrorKind::Damaged, reason)
+}
+
+/// The name of the directory that a chunk with these files gets.
+pub(super) fn name_for(spec: &ChunkSpec, fetched: &[FetchedFile], generation: Generation) -> ChunkName {
+    ChunkName {
+        block_range: spec.block_range.clone(),
+        id: spec.id,
+        len_bytes: fetched.iter().map(|file| file.len_bytes).sum(),
+        generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Manifest {
+        let files = ["a", "b"].map(|name| FileSpec {
+            name: name.to_owned(),
+            url: "http://h/canary".to_owned(),
+            scheme: "http".to_owned(),
+            sha256: (name == "b").then_some([7; 32]),
+        });
+        let spec = ChunkSpec {
+            id: [1; 32],
+            dataset_id: [2; 32],
+            block_range: 0..35,
+            files: files.to_vec(),
+        };
+        let fetched = [1, 2].map(|len_bytes| FetchedFile { len_bytes, xxh3: len_bytes << 60 });
+        Manifest::new(&spec, &fetched)
+    }
+
+    #[test]
+    fn reads_back_without_urls() {
+        let json = sample().to_json();
+        assert!(!String::from_utf8(json.clone()).unwrap().contains("canary"));
+        let stored = parse(&json).unwrap();
+        assert_eq!(Manifest::new(&stored.spec, &stored.files), sample());
+        assert_eq!(stored.len_bytes(), Some(3));
+    }
+
+    #[test]
+    fn any_changed_byte_is_noticed() {
+        let json = sample().to_json();
+        for at in 0..json.len() {
+            let mut bad = json.clone();
+            bad[at] ^= 1;
+            if let Ok(stored) = parse(&bad) {
+                // White space may change without a change of meaning; nothing else may.
+                assert_eq!(Manifest::new(&stored.spec, &stored.files), sample(), "byte {at}");
+                assert!(json[at].is_ascii_whitespace(), "byte {at} of {:?}", json[at] as char);
+            }
+        }
+        assert!(parse(&json[..json.len() / 2]).is_err());
+        assert!(parse(b"").is_err());
+    }
+}

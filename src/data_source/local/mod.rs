@@ -1,0 +1,263 @@
+//! The data directory: downloads chunks into it, deletes them from it, reads what is in it.
+//!
+//! Every operation here blocks, does one thing, and can be cut off by a crash at any system call:
+//!
+//! * a chunk appears in one rename, after its files, its manifest and its directory are synced;
+//! * a chunk disappears in one rename, into the trash, which is emptied afterwards;
+//! * a chunk that is deleted while somebody reads it gets a tombstone first, outside its directory.
+//!
+//! What opening finds is therefore one of: a whole chunk, a whole chunk with a tombstone, or
+//! something in a folder whose name starts with `_`, which nobody takes for a chunk.
+//!
+//! Called by the Data Manager's jobs on the blocking pool, and by `open`.
+
+mod disk;
+mod layout;
+mod lock;
+mod manifest;
+mod scan;
+mod staging;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+pub use disk::Durability;
+use disk::{Disk, gone_is_fine};
+pub(crate) use layout::Generation;
+pub(crate) use lock::DirLock;
+use manifest::{Manifest, damaged, name_for};
+pub(crate) use scan::{Finding, Scan};
+pub(crate) use staging::{Part, Progress, Staging};
+
+use super::FetchedFile;
+use crate::data_chunk::{ChunkSpec, MANIFEST_NAME, PARTS_NAME};
+use crate::error::Error;
+
+/// A data directory, held by this process alone.
+#[derive(Debug)]
+pub struct LocalDataSource {
+    /// Absolute: what a guard shows must not change with the current directory.
+    root: PathBuf,
+    disk: Disk,
+    lock: Arc<DirLock>,
+    /// The next generation to commit; greater than any that is on disk.
+    next_generation: AtomicU64,
+}
+
+/// A chunk on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredChunk {
+    /// What it is; without URLs where it was found on disk.
+    pub(crate) spec: Arc<ChunkSpec>,
+    /// Length and checksum of each file, in the order of `spec.files`.
+    pub(crate) files: Arc<[FetchedFile]>,
+    pub(crate) generation: Generation,
+    /// Its directory.
+    pub(crate) path: Arc<Path>,
+}
+
+impl StoredChunk {
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len_bytes).sum()
+    }
+
+    /// The dataset's directory and the name of this chunk's directory in it.
+    fn place(&self) -> (&Path, String) {
+        let parent = self.path.parent().unwrap_or(&self.path);
+        (parent, name_for(&self.spec, &self.files, self.generation).format())
+    }
+}
+
+/// What became of a directory that was to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// It is gone.
+    Gone,
+    /// It held something that is not ours and was moved to quarantine instead.
+    KeptForeign(PathBuf),
+}
+
+impl LocalDataSource {
+    /// Takes the directory, creating it if need be, and reads what is in it.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::ErrorKind::Locked) at once if another owner holds it; otherwise what the
+    /// file system said. What is in the directory never makes it fail.
+    pub(crate) fn open(root: &Path, durability: Durability) -> Result<(Self, Scan), Error> {
+        let root = std::path::absolute(root)
+            .map_err(|error| Error::io("find the data directory", error))?;
+        let disk = Disk::new(durability);
+        make_root(&root)?;
+        let lock = Arc::new(DirLock::take(&root)?);
+        for dir in [layout::STAGING, layout::TOMBSTONES, layout::TRASH, layout::QUARANTINE] {
+            disk.make_dir(&root, dir)?;
+        }
+        let (scan, next) = scan::scan(&root, disk)?;
+        let next_generation = AtomicU64::new(next);
+        Ok((LocalDataSource { root, disk, lock, next_generation }, scan))
+    }
+
+    /// The directory, as an absolute path.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// What keeps the directory ours; a guard holds it, so that no other process can remove what
+    /// the guard protects.
+    pub(crate) fn lock(&self) -> Arc<DirLock> {
+        self.lock.clone()
+    }
+
+    /// The staging directory of `spec`, with what an earlier attempt left in it.
+    pub(crate) fn stage(&self, spec: &ChunkSpec) -> Result<Staging, Error> {
+        let path = self.root.join(layout::STAGING).join(layout::staging_dir(spec));
+        Staging::prepare(path, self.disk, self.lock.clone())
+    }
+
+    /// Makes a staged chunk whole and lets it appear. `fetched` is in the order of `spec.files`;
+    /// the files' own bytes were made to last when they were complete.
+    pub(crate) fn commit(
+        &self,
+        staging: &Staging,
+        spec: &Arc<ChunkSpec>,
+        fetched: &[FetchedFile],
+    ) -> Result<StoredChunk, Error> {
+        let at = staging.path();
+        for (file, fetched) in spec.files.iter().zip(fetched) {
+            check_file(&at.join(&file.name), fetched.len_bytes)
+                .map_err(|error| error.with_file(&file.name))?;
+        }
+        let clear = |path: PathBuf, is_dir: bool| {
+            let result = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            gone_is_fine(result).map_err(|error| Error::io("clear the staging directory", error))
+        };
+        clear(at.join(MANIFEST_NAME), false)?;
+        let manifest = Manifest::new(spec, fetched).to_json();
+        self.disk.write_new(&at.join(MANIFEST_NAME), &manifest, "the manifest")?;
+        clear(at.join(PARTS_NAME), true)?;
+        self.disk.sync_dir(at)?;
+
+        let generation = self.next_generation.fetch_add(1, Ordering::SeqCst);
+        let dataset = layout::dataset_dir(&spec.dataset_id);
+        let name = name_for(spec, fetched, generation).format();
+        self.disk.make_dir(&self.root, &dataset)?;
+        let parent = self.root.join(dataset);
+        let path = parent.join(&name);
+        let staged = layout::staging_dir(spec);
+        self.disk.rename((&self.root.join(layout::STAGING), &staged), (&parent, &name))?;
+        Ok(StoredChunk {
+            spec: spec.clone(),
+            files: fetched.into(),
+            generation,
+            path: path.into(),
+        })
+    }
+
+    /// Throws away what was staged for `spec`.
+    pub(crate) fn abandon(&self, spec: &ChunkSpec) -> Result<(), Error> {
+        let path = self.root.join(layout::STAGING).join(layout::staging_dir(spec));
+        gone_is_fine(fs::remove_dir_all(path))
+            .map_err(|error| Error::io("remove a staging directory", error).with_chunk(spec.id))
+    }
+
+    /// Makes it last that `chunk` is deleted, while its directory has to stay.
+    pub(crate) fn bury(&self, chunk: &StoredChunk) -> Result<(), Error> {
+        let dir = self.root.join(layout::TOMBSTONES);
+        let path = dir.join(layout::tombstone(chunk.generation, &chunk.spec.id));
+        match self.disk.write_new(&path, b"", "a tombstone") {
+            Err(_) if path.exists() => {}
+            result => result?,
+        }
+        self.disk.sync_dir(&dir)
+    }
+
+    /// Makes it last that `chunk` is not deleted after all.
+    pub(crate) fn exhume(&self, chunk: &StoredChunk) -> Result<(), Error> {
+        let name = layout::tombstone(chunk.generation, &chunk.spec.id);
+        self.disk.remove_file(&self.root.join(layout::TOMBSTONES), &name)
+    }
+
+    /// Removes a chunk that nobody refers to any more. May be called again after an error.
+    pub(crate) fn remove(&self, chunk: &StoredChunk) -> Result<Removed, Error> {
+        let trash = self.root.join(layout::TRASH);
+        let (parent, name) = chunk.place();
+        if chunk.path.symlink_metadata().is_ok() {
+            self.disk.rename((parent, &name), (&trash, &name))?;
+        } else {
+            // An earlier call got as far as the rename, or somebody removed the directory.
+            self.disk.sync_dir(parent)?;
+        }
+        let names: Vec<&str> = chunk.spec.files.iter().map(|file| file.name.as_str()).collect();
+        let removed = scan::remove_listed(&self.root, self.disk, &name, &names)?;
+        self.exhume(chunk)?;
+        Ok(removed)
+    }
+
+    /// Moves a chunk that does not add up, and that nobody refers to any more, out of the way.
+    pub(crate) fn quarantine(&self, chunk: &StoredChunk) -> Result<PathBuf, Error> {
+        let quarantine = self.root.join(layout::QUARANTINE);
+        let (parent, name) = chunk.place();
+        if chunk.path.symlink_metadata().is_ok() {
+            self.disk.rename((parent, &name), (&quarantine, &name))?;
+        }
+        self.exhume(chunk)?;
+        Ok(quarantine.join(name))
+    }
+
+    /// Whether the chunk's files are there with their sizes.
+    pub(crate) fn check(&self, chunk: &StoredChunk) -> Result<(), Error> {
+        for (file, stored) in chunk.spec.files.iter().zip(chunk.files.iter()) {
+            check_file(&chunk.path.join(&file.name), stored.len_bytes)
+                .map_err(|error| error.with_chunk(chunk.spec.id).with_file(&file.name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what earlier runs left in the trash.
+    pub(crate) fn empty_trash(&self) -> Result<(), Error> {
+        scan::empty_trash(&self.root, self.disk)
+    }
+}
+
+/// Creates the directory and its parents, and makes the new entry last.
+fn make_root(root: &Path) -> Result<(), Error> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(root)
+        .map_err(|error| Error::io(format_args!("create {}", root.display()), error))?;
+    match root.parent() {
+        Some(parent) => Disk::new(Durability::Full).sync_dir(parent),
+        None => Ok(()),
+    }
+}
+
+/// Whether `path` is a regular file of `len_bytes` bytes.
+fn check_file(path: &Path, len_bytes: u64) -> Result<(), Error> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(damaged("a file is missing")),
+        Err(error) => Err(Error::io("look at a file", error)),
+        Ok(metadata) if !metadata.is_file() => Err(damaged("a file is not a regular file")),
+        Ok(metadata) if metadata.len() != len_bytes => {
+            let found = metadata.len();
+            Err(damaged(&format!("a file has {found} bytes instead of {len_bytes}")))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Changes with every start of the machine; empty where the system does not say.
+fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests;

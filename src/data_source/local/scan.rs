@@ -1,0 +1,293 @@
+//! What opening finds, and how leftovers are cleared.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::disk::{Disk, gone_is_fine};
+use super::layout::{self, ChunkName, Generation};
+use super::manifest::Manifest;
+use super::{Removed, StoredChunk};
+use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME};
+use crate::error::{Error, ErrorKind};
+
+/// How long a partial download is kept for the day when the same is asked for again.
+const STAGING_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many of them are kept, the newest first.
+const STAGING_MAX_COUNT: usize = 256;
+
+/// What a data directory held when it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Whole chunks, at most one for each id.
+    pub(crate) chunks: Vec<StoredChunk>,
+    /// Deleted, or replaced by a later generation, when the last owner ended: to be removed.
+    pub(crate) doomed: Vec<StoredChunk>,
+    /// What a person may want to know about.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Something in a data directory that is not a whole chunk.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// Not ours; it was left alone.
+    Foreign(PathBuf),
+    /// A chunk's directory that did not add up; it was moved to `path`.
+    Quarantined { chunk_id: ChunkId, path: PathBuf, error: Error },
+    /// A directory of ours that could neither be read nor moved; it was left alone.
+    Unreadable { path: PathBuf, error: Error },
+}
+
+/// Reads the directory; returns what is there and the next free generation.
+pub(super) fn scan(root: &Path, disk: Disk) -> Result<(Scan, Generation), Error> {
+    let mut scanner = Scanner {
+        root,
+        disk,
+        tombstones: HashMap::new(),
+        latest: BTreeMap::new(),
+        scan: Scan::default(),
+        next: 1,
+    };
+    scanner.tombstones()?;
+    scanner.datasets()?;
+    scanner.count_generations(layout::TRASH)?;
+    scanner.count_generations(layout::QUARANTINE)?;
+    scanner.forget_stale_tombstones();
+    scanner.expire_staging()?;
+    let Scanner { latest, mut scan, next, .. } = scanner;
+    scan.chunks = latest.into_values().collect();
+    Ok((scan, next))
+}
+
+struct Scanner<'a> {
+    root: &'a Path,
+    disk: Disk,
+    tombstones: HashMap<Generation, ChunkId>,
+    latest: BTreeMap<ChunkId, StoredChunk>,
+    scan: Scan,
+    next: Generation,
+}
+
+impl Scanner<'_> {
+    fn tombstones(&mut self) -> Result<(), Error> {
+        for entry in entries(&self.root.join(layout::TOMBSTONES))? {
+            let name = entry.file_name();
+            match name.to_str().and_then(layout::parse_tombstone) {
+                None => self.foreign(&entry),
+                Some((generation, id)) => {
+                    self.next = self.next.max(generation.saturating_add(1));
+                    self.tombstones.insert(generation, id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn datasets(&mut self) -> Result<(), Error> {
+        let own = [
+            layout::LOCK,
+            layout::STAGING,
+            layout::TOMBSTONES,
+            layout::TRASH,
+            layout::QUARANTINE,
+        ];
+        for entry in entries(self.root)? {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                self.foreign(&entry);
+                continue;
+            };
+            match layout::parse_dataset_dir(name) {
+                Some(dataset_id) if is_dir(&entry) => self.dataset(&entry.path(), dataset_id),
+                _ if own.contains(&name) => {}
+                _ => self.foreign(&entry),
+            }
+        }
+        Ok(())
+    }
+
+    /// A dataset that cannot be read is reported and skipped: the others must come up.
+    fn dataset(&mut self, dir: &Path, dataset_id: DatasetId) {
+        let found = match entries(dir) {
+            Ok(found) => found,
+            Err(error) => {
+                self.scan.findings.push(Finding::Unreadable { path: dir.to_owned(), error });
+                return;
+            }
+        };
+        for entry in found {
+            let name = entry.file_name();
+            match name.to_str().and_then(ChunkName::parse) {
+                Some(name) if is_dir(&entry) => self.chunk(dir, dataset_id, &name),
+                _ => self.foreign(&entry),
+            }
+        }
+    }
+
+    fn chunk(&mut self, dir: &Path, dataset_id: DatasetId, name: &ChunkName) {
+        self.next = self.next.max(name.generation.saturating_add(1));
+        let path = dir.join(name.format());
+        match Manifest::read(&path, dataset_id, name) {
+            Err(error) if error.kind() == ErrorKind::Damaged => self.set_aside(dir, name, error),
+            // What cannot be read now may be whole: it is neither shown nor touched.
+            Err(error) => {
+                let path = path.clone();
+                self.scan.findings.push(Finding::Unreadable { path, error });
+            }
+            Ok(stored) => self.keep(StoredChunk {
+                spec: Arc::new(stored.spec),
+                files: stored.files.into(),
+                generation: name.generation,
+                path: path.into(),
+            }),
+        }
+    }
+
+    /// One generation of an id is wanted, the one that was committed last and not deleted.
+    fn keep(&mut self, chunk: StoredChunk) {
+        let id = chunk.spec.id;
+        if self.tombstones.remove(&chunk.generation).is_some() {
+            self.scan.doomed.push(chunk);
+            return;
+        }
+        match self.latest.remove(&id) {
+            Some(other) if other.generation > chunk.generation => {
+                self.latest.insert(id, other);
+                self.scan.doomed.push(chunk);
+            }
+            older => {
+                self.scan.doomed.extend(older);
+                self.latest.insert(id, chunk);
+            }
+        }
+    }
+
+    fn set_aside(&mut self, dir: &Path, name: &ChunkName, error: Error) {
+        let quarantine = self.root.join(layout::QUARANTINE);
+        let text = name.format();
+        let finding = match self.disk.rename((dir, &text), (&quarantine, &text)) {
+            Ok(()) => {
+                let path = quarantine.join(text);
+                Finding::Quarantined { chunk_id: name.id, path, error }
+            }
+            Err(_) => Finding::Unreadable { path: dir.join(text), error },
+        };
+        self.scan.findings.push(finding);
+    }
+
+    fn count_generations(&mut self, dir: &str) -> Result<(), Error> {
+        for entry in entries(&self.root.join(dir))? {
+            if let Some(name) = entry.file_name().to_str().and_then(ChunkName::parse) {
+                self.next = self.next.max(name.generation.saturating_add(1));
+            }
+        }
+        Ok(())
+    }
+
+    /// A tombstone whose chunk is gone has done its work. One whose chunk is in the trash is kept
+    /// until that is empty, by being removed only here, at a later start.
+    fn forget_stale_tombstones(&mut self) {
+        for (generation, id) in std::mem::take(&mut self.tombstones) {
+            let name = layout::tombstone(generation, &id);
+            // If it cannot be removed it says the same thing at the next start.
+            let _ = fs::remove_file(self.root.join(layout::TOMBSTONES).join(name));
+        }
+    }
+
+    /// Bounds what partial downloads may take: by age, and by number.
+    fn expire_staging(&mut self) -> Result<(), Error> {
+        let staging = self.root.join(layout::STAGING);
+        let mut parts = Vec::new();
+        for entry in entries(&staging)? {
+            let ours = entry.file_name().to_str().is_some_and(|name| {
+                is_dir(&entry) && layout::parse_staging_dir(name).is_some()
+            });
+            if !ours {
+                self.foreign(&entry);
+                continue;
+            }
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            let age = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
+            parts.push((age.unwrap_or_default(), entry.file_name()));
+        }
+        parts.sort();
+        for (at, (age, name)) in parts.into_iter().enumerate() {
+            if age > STAGING_MAX_AGE || at >= STAGING_MAX_COUNT {
+                // Into the trash, which is emptied behind the start. If that fails it is tried
+                // again at the next start.
+                let _ = fs::rename(staging.join(&name), self.root.join(layout::TRASH).join(&name));
+            }
+        }
+        Ok(())
+    }
+
+    fn foreign(&mut self, entry: &DirEntry) {
+        self.scan.findings.push(Finding::Foreign(entry.path()));
+    }
+}
+
+/// Removes what is in the trash and is ours.
+pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
+    let trash = root.join(layout::TRASH);
+    for entry in entries(&trash)? {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|_| is_dir(&entry)) else { continue };
+        if layout::parse_staging_dir(name).is_some() {
+            gone_is_fine(fs::remove_dir_all(entry.path()))
+                .map_err(|error| Error::io("empty the trash", error))?;
+        } else if ChunkName::parse(name).is_some() {
+            let names = Manifest::names(&entry.path());
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            remove_listed(root, disk, name, &names)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the directory `name` from the trash: the files that are ours, the manifest last, since
+/// it is what names them after a crash. What else is in it belongs to somebody: then the rest of
+/// the directory goes to quarantine.
+pub(super) fn remove_listed(
+    root: &Path,
+    disk: Disk,
+    name: &str,
+    files: &[&str],
+) -> Result<Removed, Error> {
+    let (trash, quarantine) = (root.join(layout::TRASH), root.join(layout::QUARANTINE));
+    let dir = trash.join(name);
+    let mut foreign = false;
+    for file in files.iter().chain([&MANIFEST_NAME]) {
+        match gone_is_fine(fs::remove_file(dir.join(file))) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => foreign = true,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => foreign = true,
+            Err(error) => return Err(Error::io("remove a file", error).with_file(file)),
+        }
+    }
+    if !foreign {
+        match gone_is_fine(fs::remove_dir(&dir)) {
+            Ok(()) => return Ok(Removed::Gone),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            Err(error) => return Err(Error::io("remove a directory", error)),
+        }
+    }
+    disk.rename((&trash, name), (&quarantine, name))?;
+    Ok(Removed::KeptForeign(quarantine.join(name)))
+}
+
+/// What is in `dir`, in the order of names, so that a start does the same thing every time.
+fn entries(dir: &Path) -> Result<Vec<DirEntry>, Error> {
+    let read = || -> io::Result<Vec<DirEntry>> { fs::read_dir(dir)?.collect() };
+    let mut found =
+        read().map_err(|error| Error::io(format_args!("read {}", dir.display()), error))?;
+    found.sort_by_key(DirEntry::file_name);
+    Ok(found)
+}
+
+/// Whether it is a directory itself, not a link to one.
+fn is_dir(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+}

@@ -1,0 +1,195 @@
+//! Where a chunk's files arrive before anybody can see them.
+//!
+//! A staging directory belongs to one description (its name carries the fingerprint), so partial
+//! files are found again when the same is asked for, and never mixed with another content. Beside
+//! the data, `_parts/<file>` remembers what is needed to go on: the source's validator while the
+//! file is partial, its checksum once it is complete.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::disk::{Disk, gone_is_fine, new_dir};
+use super::{DirLock, boot_id};
+use crate::data_chunk::PARTS_NAME;
+use crate::data_source::FetchedFile;
+use crate::error::Error;
+use std::sync::Arc;
+
+/// The staging directory of one description. Its holder is the only one that writes there.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    path: PathBuf,
+    disk: Disk,
+    /// Nobody else may open the data directory while a job could still write into it.
+    _lock: Arc<DirLock>,
+}
+
+/// `_parts/<file>`.
+#[derive(Debug, Serialize, Deserialize)]
+struct PartRecord {
+    /// The boot in which the bytes were written: they were not synced, so after another boot
+    /// they prove nothing.
+    boot: String,
+    /// What the source wants to see to go on; absent once the file is complete.
+    validator: Option<String>,
+    /// The checksum of the complete file.
+    complete_xxh3: Option<u64>,
+}
+
+/// An arriving file, open for appending.
+#[derive(Debug)]
+pub(crate) struct Part {
+    file: File,
+    path: PathBuf,
+    record_path: PathBuf,
+    disk: Disk,
+    len_bytes: u64,
+}
+
+/// How far a file was when it was opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing usable is there.
+    Empty,
+    /// `len_bytes` of what `validator` stands for are there.
+    Partial { validator: String },
+    /// The file is complete and has its checksum.
+    Complete(FetchedFile),
+}
+
+impl Staging {
+    pub(super) fn prepare(path: PathBuf, disk: Disk, lock: Arc<DirLock>) -> Result<Self, Error> {
+        for dir in [&path, &path.join(PARTS_NAME)] {
+            match new_dir(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create a staging directory", error));
+                }
+                _ => {}
+            }
+        }
+        Ok(Staging { path, disk, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file `name`, and says how far an earlier attempt got with it.
+    pub(crate) fn open_part(&self, name: &str) -> Result<(Part, Progress), Error> {
+        let path = self.path.join(name);
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| Error::io("open a staged file", error))?;
+        let len_bytes =
+            file.metadata().map_err(|error| Error::io("look at a staged file", error))?.len();
+        let record_path = self.path.join(PARTS_NAME).join(name);
+        let mut part = Part { file, path, record_path, disk: self.disk, len_bytes };
+        let progress = part.assess()?;
+        Ok((part, progress))
+    }
+}
+
+impl Part {
+    fn assess(&mut self) -> Result<Progress, Error> {
+        let record = fs::read(&self.record_path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<PartRecord>(&bytes).ok())
+            .filter(|record| record.boot == boot_id());
+        match record {
+            Some(PartRecord { complete_xxh3: Some(expected), .. }) => {
+                let mut hash = Xxh3::new();
+                self.read_back(|bytes| hash.update(bytes))?;
+                let complete = FetchedFile { len_bytes: self.len_bytes, xxh3: hash.digest() };
+                if complete.xxh3 == expected {
+                    return Ok(Progress::Complete(complete));
+                }
+            }
+            Some(PartRecord { validator: Some(validator), .. }) if self.len_bytes > 0 => {
+                return Ok(Progress::Partial { validator });
+            }
+            _ => {}
+        }
+        self.restart()?;
+        Ok(Progress::Empty)
+    }
+
+    /// How many bytes the file has.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// Gives the bytes that are there, in order, to `sink`; what follows is appended after them.
+    pub(crate) fn read_back(&mut self, mut sink: impl FnMut(&[u8])) -> Result<(), Error> {
+        let result = (|| -> io::Result<()> {
+            self.file.seek(SeekFrom::Start(0))?;
+            let mut buffer = vec![0; 256 * 1024];
+            loop {
+                match self.file.read(&mut buffer) {
+                    Ok(0) => return Ok(()),
+                    Ok(count) => sink(&buffer[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        })();
+        result.map_err(|error| Error::io("read a staged file", error))
+    }
+
+    /// Throws away what is there.
+    pub(crate) fn restart(&mut self) -> Result<(), Error> {
+        gone_is_fine(fs::remove_file(&self.record_path))
+            .and_then(|()| self.file.set_len(0))
+            .map_err(|error| Error::io("restart a staged file", error))?;
+        self.len_bytes = 0;
+        Ok(())
+    }
+
+    /// Remembers what the source wants to see if the transfer has to be resumed.
+    pub(crate) fn remember_validator(&self, validator: Option<&str>) -> Result<(), Error> {
+        match validator {
+            None => gone_is_fine(fs::remove_file(&self.record_path))
+                .map_err(|error| Error::io("forget a partial file", error)),
+            Some(validator) => self.write_record(Some(validator.to_owned()), None),
+        }
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(|error| Error::io("write a file", error))?;
+        self.len_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The file is complete: makes its bytes last. After an error nothing of it is left.
+    pub(crate) fn complete(self, xxh3: u64) -> Result<FetchedFile, Error> {
+        if let Err(error) = self.disk.sync_file(&self.file, "a fetched file") {
+            self.discard();
+            return Err(error);
+        }
+        self.write_record(None, Some(xxh3))?;
+        Ok(FetchedFile { len_bytes: self.len_bytes, xxh3 })
+    }
+
+    /// Removes the file; the next attempt starts from nothing.
+    pub(crate) fn discard(self) {
+        // A file that cannot be removed is found again by the next attempt, whose record is
+        // missing then: it is emptied there.
+        let _ = fs::remove_file(&self.record_path);
+        let _ = fs::remove_file(&self.path);
+    }
+
+    fn write_record(&self, validator: Option<String>, complete: Option<u64>) -> Result<(), Error> {
+        let record = PartRecord { boot: boot_id().to_owned(), validator, complete_xxh3: complete };
+        let json = serde_json::to_vec(&record).unwrap_or_default();
+        fs::write(&self.record_path, json)
+            .map_err(|error| Error::io("remember a partial file", error))
+    }
+}

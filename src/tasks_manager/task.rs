@@ -1,0 +1,363 @@
+//! A task: a future, the state that says who may touch it, and the place where its output goes.
+//!
+//! Wakers, workers, handles and the dropped manager all reach for the same task at the same time. None of them
+//! locks the others out: each makes one atomic step on [`State`], and the answer says what is left for it to do.
+
+use super::Shared;
+use super::contain::{catch, discard, drop_contained};
+use super::join_error::JoinError;
+use super::outcome::Outcome;
+use super::sync::{AtomicU8, Mutex, Ordering};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Nobody has asked for a poll, nobody polls.
+const IDLE: u8 = 0;
+/// A poll was asked for and has not begun. Who sets this bit on an idle task puts it in the run queue.
+const SCHEDULED: u8 = 1;
+/// One thread owns the future: it polls it, or drops it.
+const RUNNING: u8 = 2;
+/// The task is to end at the next occasion.
+const CANCELLED: u8 = 4;
+/// The future is gone. Bits that are set after this one mean nothing.
+const DONE: u8 = 8;
+
+/// Who may touch the task's future, and whether it waits in the run queue.
+///
+/// | from | event | to | who sees this transition |
+/// | --- | --- | --- | --- |
+/// | `IDLE` | wake | `SCHEDULED` | puts the task in the queue |
+/// | `SCHEDULED` | wake | the same | does nothing: a poll is to come, and will see what this waker wrote |
+/// | `RUNNING` | wake | `RUNNING SCHEDULED` | does nothing: the worker will see it |
+/// | `SCHEDULED` | begin | `RUNNING` | polls |
+/// | `SCHEDULED CANCELLED` | begin | `RUNNING SCHEDULED CANCELLED` | ends the task unpolled |
+/// | `RUNNING` | pause | `IDLE` | forgets the task |
+/// | `RUNNING SCHEDULED` | pause | `SCHEDULED` | puts the task at the back of the queue |
+/// | `RUNNING CANCELLED`, also `SCHEDULED` | pause | the same | ends the task |
+/// | `IDLE` | cancel | `SCHEDULED CANCELLED` | puts the task in the queue, so that a worker ends it |
+/// | `SCHEDULED`, `RUNNING` | cancel | adds `SCHEDULED CANCELLED` | does nothing: a worker comes by, or is here |
+/// | not `RUNNING`, not `DONE` | seize | adds `RUNNING CANCELLED` | ends the task |
+/// | `RUNNING` | seize | adds `CANCELLED` | does nothing: the owner will see it |
+/// | `RUNNING`, with whatever | finish | `DONE` | gives out the result |
+/// | `DONE`, with whatever | any | `DONE`, with whatever | does nothing |
+///
+/// Every step is a read-modify-write, also the one that changes no bit. A chain of these is one release
+/// sequence: the poll that takes the bit away acquires from every waker that set it, also from the
+/// ninety-nine that found it set. A waker that only looked, saw `SCHEDULED` and left would save a write, and its
+/// data might not be there yet when the poll looks for it.
+#[derive(Debug)]
+pub(crate) struct State(AtomicU8);
+
+/// What a worker does with the task that it took from the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// Poll it.
+    Poll,
+    /// Drop its future: it was cancelled while it waited.
+    End,
+    /// Leave it: another thread ends it, or has.
+    Leave,
+}
+
+/// What a worker does with the task whose poll came back pending.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// Nothing: the next wake brings it back.
+    Forget,
+    /// Put it at the back of the queue: it was woken during the poll.
+    Requeue,
+    /// Drop its future: it was cancelled during the poll.
+    End,
+}
+
+impl State {
+    /// The state of a task that is about to be put in the queue for the first time.
+    pub(crate) fn scheduled() -> Self {
+        Self(AtomicU8::new(SCHEDULED))
+    }
+
+    /// A wake. True where the caller has to put the task in the queue.
+    pub(crate) fn wake(&self) -> bool {
+        let before = self.0.fetch_or(SCHEDULED, Ordering::AcqRel);
+        before & (SCHEDULED | RUNNING | DONE) == 0
+    }
+
+    /// A cancellation. True where the caller has to put the task in the queue.
+    pub(crate) fn cancel(&self) -> bool {
+        let before = self.0.fetch_or(SCHEDULED | CANCELLED, Ordering::AcqRel);
+        before & (SCHEDULED | RUNNING | DONE) == 0
+    }
+
+    /// A worker has taken the task from the queue and asks for the future.
+    pub(crate) fn begin(&self) -> Begin {
+        // The bit goes before the poll begins. A wake from here on asks for one more poll: this
+        // one may have looked already at what the waker changed.
+        if self.step(SCHEDULED, RUNNING) {
+            Begin::Poll
+        } else if self.seize() {
+            Begin::End
+        } else {
+            Begin::Leave
+        }
+    }
+
+    /// The poll came back pending, and the future is in its place again.
+    pub(crate) fn pause(&self) -> Pause {
+        // While RUNNING is set, others only add bits, so two looks are enough. A wake that comes between them
+        // is seen by the second; a wake after the first has succeeded finds the task idle and queues it.
+        if self.step(RUNNING, IDLE) {
+            Pause::Forget
+        } else if self.step(RUNNING | SCHEDULED, SCHEDULED) {
+            Pause::Requeue
+        } else {
+            Pause::End
+        }
+    }
+
+    /// Asks for the future in order to drop it. True where the caller is the one to do so.
+    pub(crate) fn seize(&self) -> bool {
+        let before = self.0.fetch_or(RUNNING | CANCELLED, Ordering::AcqRel);
+        before & (RUNNING | DONE) == 0
+    }
+
+    /// The future is gone; to be called by the owner only.
+    pub(crate) fn finish(&self) {
+        self.0.swap(DONE, Ordering::AcqRel);
+    }
+
+    fn step(&self, from: u8, to: u8) -> bool {
+        self.0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+/// A task, to whom its output does not matter: the worker, the run queue, the registry.
+pub(crate) trait Runnable: Send + Sync {
+    /// Polls the task once, or ends it if it was cancelled. To be called for each time it was in the queue.
+    fn run(self: Arc<Self>);
+
+    /// Ends the task on this thread, unless it has ended; if it is being polled, right after that poll, by
+    /// the thread that polls.
+    fn end(&self);
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One spawned future.
+pub(crate) struct Task<T> {
+    /// Who may touch the future.
+    state: State,
+    /// The future; `None` while it is being polled, and after its end.
+    ///
+    /// The lock is there because a shared value cannot be changed without one in safe code; `state` has made
+    /// sure that nobody else asks for it. It covers the move in and the move out. The poll happens outside, on a
+    /// future that the worker owns, so that nobody ever waits here for a poll.
+    future: Mutex<Option<BoxFuture<T>>>,
+    /// Where the output goes, and where the handle waits.
+    outcome: Outcome<T>,
+    /// The queue to go to when woken.
+    shared: Arc<Shared>,
+    /// The task's place in the registry.
+    key: usize,
+}
+
+impl<T> Task<T> {
+    pub(crate) fn outcome(&self) -> &Outcome<T> {
+        &self.outcome
+    }
+}
+
+impl<T: Send + 'static> Task<T> {
+    pub(crate) fn new(future: BoxFuture<T>, shared: Arc<Shared>, key: usize) -> Self {
+        Self {
+            state: State::scheduled(),
+            future: Mutex::new(Some(future)),
+            outcome: Outcome::new(),
+            shared,
+            key,
+        }
+    }
+
+    /// Asks for the end of the task. No code of the user runs here; a worker drops the future.
+    pub(crate) fn cancel(self: &Arc<Self>) {
+        if self.state.cancel() {
+            self.shared.queue.push(Arc::clone(self) as _);
+        }
+    }
+
+    /// Drops the future unpolled; to be called by the owner.
+    fn end_cancelled(&self, future: Option<BoxFuture<T>>) {
+        let result = match catch(move || drop(future)) {
+            Ok(()) => Err(JoinError::cancelled()),
+            Err(payload) => Err(JoinError::panic(payload)),
+        };
+        self.finish(result);
+    }
+
+    /// Drops the future after its last poll; to be called by the owner.
+    fn end_polled(&self, future: BoxFuture<T>, polled: Result<T, JoinError>) {
+        // Before the result is given out: who sees the end may count on everything that the future held being
+        // free again, a lock on a file for example.
+        let result = match (catch(move || drop(future)), polled) {
+            (Ok(()), polled) => polled,
+            (Err(payload), Ok(output)) => {
+                drop_contained(output);
+                Err(JoinError::panic(payload))
+            }
+            // The first panic is the one to report: the second is mostly its consequence.
+            (Err(payload), Err(first)) => {
+                discard(payload);
+                Err(first)
+            }
+        };
+        self.finish(result);
+    }
+
+    fn finish(&self, result: Result<T, JoinError>) {
+        self.state.finish();
+        self.shared.registry.remove(self.key);
+        self.outcome.complete(result);
+    }
+}
+
+impl<T: Send + 'static> Runnable for Task<T> {
+    fn run(self: Arc<Self>) {
+        match self.state.begin() {
+            Begin::Poll => {}
+            Begin::End => {
+                let future = self.future.lock().take();
+                return self.end_cancelled(future);
+            }
+            Begin::Leave => return,
+        }
+        let Some(mut future) = self.future.lock().take() else {
+            unreachable!("the future is in its place whenever the task is not running");
+        };
+        let waker = Waker::from(Arc::clone(&self));
+        let mut context = Context::from_waker(&waker);
+        match catch(|| future.as_mut().poll(&mut context)) {
+            Ok(Poll::Ready(output)) => self.end_polled(future, Ok(output)),
+            Err(payload) => self.end_polled(future, Err(JoinError::panic(payload))),
+            Ok(Poll::Pending) => {
+                // Back in its place before the state is left: from then on, another worker may have the task.
+                *self.future.lock() = Some(future);
+                match self.state.pause() {
+                    Pause::Forget => {}
+                    Pause::Requeue => self.shared.queue.requeue(Arc::clone(&self) as _),
+                    Pause::End => {
+                        let future = self.future.lock().take();
+                        self.end_cancelled(future);
+                    }
+                }
+            }
+        }
+    }
+
+    fn end(&self) {
+        if self.state.seize() {
+            let future = self.future.lock().take();
+            self.end_cancelled(future);
+        }
+    }
+}
+
+/// The task's waker is the task itself: a waker that survives keeps the shell in memory, never the future.
+impl<T: Send + 'static> Wake for Task<T> {
+    fn wake(self: Arc<Self>) {
+        if self.state.wake() {
+            let shared = Arc::clone(&self.shared);
+            shared.queue.push(self as _);
+        }
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.wake() {
+            self.shared.queue.push(Arc::clone(self) as _);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("state", &self.state)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Begin, CANCELLED, DONE, IDLE, Pause, RUNNING, SCHEDULED, State};
+    use crate::tasks_manager::sync::{AtomicU8, Ordering};
+
+    fn state(bits: u8) -> State {
+        State(AtomicU8::new(bits))
+    }
+
+    fn bits(state: &State) -> u8 {
+        state.0.load(Ordering::SeqCst)
+    }
+
+    /// Makes one step from a state and says its answer and the state after it.
+    fn after<A>(from: u8, step: impl FnOnce(&State) -> A) -> (A, u8) {
+        let state = state(from);
+        let answer = step(&state);
+        (answer, bits(&state))
+    }
+
+    /// The table of [`State`], line by line.
+    #[test]
+    fn the_table_holds() {
+        const ALL: u8 = SCHEDULED | RUNNING | CANCELLED;
+        assert_eq!(after(IDLE, State::wake), (true, SCHEDULED));
+        assert_eq!(after(SCHEDULED, State::wake), (false, SCHEDULED));
+        assert_eq!(after(RUNNING, State::wake), (false, RUNNING | SCHEDULED));
+
+        assert_eq!(after(SCHEDULED, State::begin), (Begin::Poll, RUNNING));
+        assert_eq!(
+            after(SCHEDULED | CANCELLED, State::begin),
+            (Begin::End, ALL)
+        );
+        assert_eq!(after(ALL, State::begin), (Begin::Leave, ALL));
+
+        assert_eq!(after(RUNNING, State::pause), (Pause::Forget, IDLE));
+        assert_eq!(
+            after(RUNNING | SCHEDULED, State::pause),
+            (Pause::Requeue, SCHEDULED)
+        );
+        assert_eq!(
+            after(RUNNING | CANCELLED, State::pause),
+            (Pause::End, RUNNING | CANCELLED)
+        );
+        assert_eq!(after(ALL, State::pause), (Pause::End, ALL));
+
+        assert_eq!(after(IDLE, State::cancel), (true, SCHEDULED | CANCELLED));
+        assert_eq!(
+            after(SCHEDULED, State::cancel),
+            (false, SCHEDULED | CANCELLED)
+        );
+        assert_eq!(after(RUNNING, State::cancel), (false, ALL));
+
+        assert_eq!(after(IDLE, State::seize), (true, RUNNING | CANCELLED));
+        assert_eq!(after(SCHEDULED, State::seize), (true, ALL));
+        assert_eq!(after(RUNNING, State::seize), (false, RUNNING | CANCELLED));
+
+        assert_eq!(after(ALL, State::finish), ((), DONE));
+    }
+
+    /// Nothing brings an ended task back: not its waker, not its handle, not a worker, not the manager.
+    #[test]
+    fn the_end_is_the_end() {
+        for extra in 0..DONE {
+            let state = state(DONE | extra);
+            assert!(!state.wake() && !state.cancel() && !state.seize());
+            assert_eq!(state.begin(), Begin::Leave);
+            assert_ne!(bits(&state) & DONE, 0);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! An HTTP/1.1 origin on loopback that a test scripts: what is served under which path, and what
+//! goes wrong with it.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::DEADLINE;
+
+/// What the origin does with one request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// The file, with Content-Length, an ETag, and ranges.
+    File(Arc<Vec<u8>>),
+    /// This status and an empty body.
+    Status(u16),
+    /// The file's headers and its first bytes, then the connection is closed.
+    Cut(Arc<Vec<u8>>, usize),
+    /// The file's headers and its first bytes, then nothing until the client goes away.
+    Stall(Arc<Vec<u8>>, usize),
+    /// Nothing at all until the client goes away.
+    Silence,
+    /// The connection is closed before a status.
+    Hangup,
+    /// Exactly these bytes, then the connection is closed.
+    Raw(Vec<u8>),
+    /// The file, but not before the gate is opened.
+    Gated(Gate, Arc<Vec<u8>>),
+}
+
+/// Holds replies back until it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self, stop: &AtomicBool) {
+        let mut open = self.0.0.lock().unwrap();
+        while !*open && !stop.load(Ordering::SeqCst) {
+            open = self.0.1.wait_timeout(open, Duration::from_millis(50)).unwrap().0;
+        }
+    }
+}
+
+/// What a client asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub path: String,
+    pub headers: HashMap<String, String>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By path: the replies in turn; the last one stays.
+    replies: HashMap<String, Vec<Reply>>,
+    requests: Vec<Request>,
+    connections: Vec<TcpStream>,
+    /// Requests being answered now, and the most there ever were.
+    active: usize,
+    most_active: usize,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+/// The server. Dropping it closes every connection and joins its threads.
+pub struct Origin {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Origin {
+    pub fn start() -> Origin {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let acceptor = {
+            let shared = shared.clone();
+            std::thread::spawn(move || accept(&listener, &shared))
+        };
+        Origin { address, shared, acceptor: Some(acceptor) }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    /// Serves `reply` under `path` from now on.
+    pub fn serve(&self, path: &str, reply: Reply) {
+        self.script(path, vec![reply]);
+    }
+
+    /// Serves `bytes` under `path`.
+    pub fn file(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+        self.serve(path, Reply::File(Arc::new(bytes.into())));
+    }
+
+    /// Gives these replies in turn; the last one stays.
+    pub fn script(&self, path: &str, replies: Vec<Reply>) {
+        self.shared.state.lock().unwrap().replies.insert(format!("/{path}"), replies);
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state.lock().unwrap().requests.clone()
+    }
+
+    /// How often `path` was asked for.
+    pub fn hits(&self, path: &str) -> usize {
+        let path = format!("/{path}");
+        self.requests().iter().filter(|request| request.path == path).count()
+    }
+
+    /// The most requests that were answered at the same time.
+    pub fn most_active(&self) -> usize {
+        self.shared.state.lock().unwrap().most_active
+    }
+
+    /// Waits until `path` was asked for `count` times.
+    pub fn wait_for_hits(&self, path: &str, count: usize) {
+        self.wait_for(|state| {
+            let path = format!("/{path}");
+            state.requests.iter().filter(|request| request.path == path).count() >= count
+        });
+    }
+
+    /// Waits until no client is being answered: whoever was stalled has gone away.
+    pub fn wait_until_inactive(&self) -> Duration {
+        let started = Instant::now();
+        self.wait_for(|state| state.active == 0);
+        started.elapsed()
+    }
+
+    fn wait_for(&self, condition: impl Fn(&State) -> bool) {
+        let state = self.shared.state.lock().unwrap();
+        let (_state, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(state, DEADLINE, |state| !condition(state))
+            .unwrap();
+        assert!(!timeout.timed_out(), "the origin did not see in time what it waited for");
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // One connection of our own frees the acceptor.
+        let _ = TcpStream::connect(self.address);
+        for connection in self.shared.state.lock().unwrap().connections.drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut threads = Vec::new();
+    for stream in listener.incoming().flatten() {
+        if shared.stop.load(Ordering::SeqCst) {
+            break;
+        }
+        shared.state.lock().unwrap().connections.push(stream.try_clone().unwrap());
+        let shared = shared.clone();
+        threads.push(std::thread::spawn(move || {
+            let _ = serve_connection(stream, &shared);
+        }));
+    }
+    for connection in shared.state.lock().unwrap().connections.drain(..) {
+        let _ = connection.shutdown(Shutdown::Both);
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+fn serve_connection(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    while let Some(request) = read_request(&mut reader)? {
+        let reply = {
+            let mut state = shared.state.lock().unwrap();
+            state.requests.push(request.clone());
+            state.active += 1;
+            state.most_active = state.most_active.max(state.active);
+            next_reply(&mut state, &request.path)
+        };
+        shared.changed.notify_all();
+        let keep = answer(&stream, &request, &reply, shared);
+        shared.state.lock().unwrap().active -= 1;
+        shared.changed.notify_all();
+        if !matches!(keep, Ok(true)) {
+            let _ = stream.shutdown(Shutdown::Both);
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn next_reply(state: &mut State, path: &str) -> Reply {
+    match state.replies.get_mut(path) {
+        None => Reply::Status(404),
+        Some(replies) if replies.len() > 1 => replies.remove(0),
+        Some(replies) => replies[0].clone(),
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        match line.trim_end().split_once(':') {
+            Some((name, value)) => {
+                headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+            }
+            None => return Ok(Some(Request { path, headers })),
+        }
+    }
+}
+
+/// Answers; true if the connection may serve another request.
+fn answer(
+    mut stream: &TcpStream,
+    request: &Request,
+    reply: &Reply,
+    shared: &Shared,
+) -> std::io::Result<bool> {
+    match reply {
+        Reply::File(bytes) => send_file(stream, request, bytes),
+        Reply::Gated(gate, bytes) => {
+            gate.wait(&shared.stop);
+            send_file(stream, request, bytes)
+        }
+        Reply::Status(status) => {
+            write!(stream, "HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\n\r\n")?;
+            Ok(true)
+        }
+        Reply::Cut(bytes, count) => {
+            send_start(stream, bytes, *count)?;
+            Ok(false)
+        }
+        Reply::Stall(bytes, count) => {
+            send_start(stream, bytes, *count)?;
+            wait_for_close(stream);
+            Ok(false)
+        }
+        Reply::Silence => {
+            wait_for_close(stream);
+            Ok(false)
+        }
+        Reply::Hangup => Ok(false),
+        Reply::Raw(bytes) => {
+            stream.write_all(bytes)?;
+            Ok(false)
+        }
+    }
+}
+
+/// A strong ETag: it changes whenever the bytes do.
+pub fn etag(bytes: &[u8]) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("\"{:x}\"", hasher.finish())
+}
+
+fn send_file(mut stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io::Result<bool> {
+    let (tag, len) = (etag(bytes), bytes.len());
+    let offset = request
+        .headers
+        .get("range")
+        .filter(|_| request.headers.get("if-range").is_none_or(|known| *known == tag))
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    match offset {
+        Some(offset) if offset < len => {
+            let (last, rest) = (len - 1, len - offset);
+            write!(
+                stream,
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {offset}-{last}/{len}\r\n\
+                 Content-Length: {rest}\r\nETag: {tag}\r\n\r\n"
+            )?;
+            stream.write_all(&bytes[offset..])?;
+        }
+        Some(_) => {
+            write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n")?;
+        }
+        None => {
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nETag: {tag}\r\n\r\n")?;
+            stream.write_all(bytes)?;
+        }
+    }
+    Ok(true)
+}
+
+fn send_start(mut stream: &TcpStream, bytes: &[u8], count: usize) -> std::io::Result<()> {
+    let (tag, len) = (etag(bytes), bytes.len());
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nETag: {tag}\r\n\r\n")?;
+    stream.write_all(&bytes[..count])?;
+    stream.flush()
+}
+
+fn wait_for_close(mut stream: &TcpStream) {
+    let mut buffer = [0; 64];
+    while matches!(stream.read(&mut buffer), Ok(count) if count > 0) {}
+}
