@@ -1,0 +1,161 @@
+//! The catalogue against a list that is searched from end to end.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::data_chunk::{ChunkSpec, FileSpec};
+
+/// Counts releases.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl OnRelease for Count {
+    fn released(&self, _: ChunkId, _: u64) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn held(n: u8, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<Held> {
+    let file = FileSpec {
+        name: "f".to_owned(),
+        url: String::new(),
+        scheme: String::new(),
+        sha256: None,
+    };
+    let spec =
+        ChunkSpec { id: [n; 32], dataset_id: [dataset; 32], block_range, files: vec![file] };
+    let place = (u64::from(n), Arc::from(Path::new("x")));
+    Held::new(Arc::new(spec), Arc::new([]), place, count.clone(), Arc::new(()))
+}
+
+/// The contract's rules, as they are written.
+#[derive(Default)]
+struct Model(BTreeMap<u8, (u8, Range<u64>)>);
+
+impl Model {
+    fn covering(&self, dataset: u8, blocks: &Range<u64>) -> Vec<(u64, u8)> {
+        let hit = |(d, r): &(u8, Range<u64>)| {
+            *d == dataset && r.start < blocks.end && blocks.start < r.end && !blocks.is_empty()
+        };
+        let mut found: Vec<_> =
+            self.0.iter().filter(|(_, c)| hit(c)).map(|(n, (_, r))| (r.start, *n)).collect();
+        found.sort_unstable();
+        found
+    }
+
+    fn find(&self, dataset: u8, block: u64) -> Option<u8> {
+        let end = block.checked_add(1)?;
+        let mut found = self.covering(dataset, &(block..end));
+        found.sort_by_key(|(start, n)| (std::cmp::Reverse(*start), *n));
+        found.first().map(|(_, n)| *n)
+    }
+
+    fn missing(&self, dataset: u8, blocks: Range<u64>) -> Vec<Range<u64>> {
+        let mut missing: Vec<Range<u64>> = Vec::new();
+        for block in blocks.filter(|block| self.find(dataset, *block).is_none()) {
+            match missing.last_mut() {
+                Some(last) if last.end == block => last.end += 1,
+                _ => missing.push(block..block + 1),
+            }
+        }
+        missing
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(u8, u8, u64, u64),
+    Retract(u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let publish = (0..12u8, 0..2u8, 0..30u64, 1..20u64)
+        .prop_map(|(n, dataset, start, len)| Step::Publish(n, dataset, start, len));
+    let step = prop_oneof![3 => publish, 1 => (0..12u8).prop_map(Step::Retract)];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #[test]
+    fn answers_as_the_contract_says(steps in steps(), from in 0..40u64, len in 0..40u64) {
+        let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Publish(n, dataset, start, len) => {
+                    let replaced = catalogue.publish(held(n, dataset, start..start + len, &count));
+                    let before = model.0.insert(n, (dataset, start..start + len));
+                    prop_assert_eq!(replaced.is_some(), before.is_some());
+                }
+                Step::Retract(n) => {
+                    let before = model.0.remove(&n);
+                    prop_assert_eq!(catalogue.retract(&[n; 32]).is_some(), before.is_some());
+                }
+            }
+        }
+        let ids: Vec<ChunkId> = model.0.keys().map(|n| [*n; 32]).collect();
+        prop_assert_eq!(catalogue.ids(), ids);
+        for dataset in 0..2u8 {
+            for block in 0..60 {
+                let found = catalogue.find(&[dataset; 32], block).map(|guard| guard.id()[0]);
+                prop_assert_eq!(found, model.find(dataset, block));
+            }
+            let cover = catalogue.cover(&[dataset; 32], from..from + len);
+            let found: Vec<(u64, u8)> =
+                cover.chunks.iter().map(|guard| (guard.block_range().start, guard.id()[0])).collect();
+            prop_assert_eq!(found, model.covering(dataset, &(from..from + len)));
+            prop_assert_eq!(cover.missing, model.missing(dataset, from..from + len));
+        }
+    }
+}
+
+#[test]
+fn the_last_reference_is_the_release() {
+    let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+    let released = || count.0.load(Ordering::SeqCst);
+    catalogue.publish(held(1, 1, 0..10, &count));
+    let guard = catalogue.find(&[1; 32], 5).unwrap();
+    let copy = guard.clone();
+    drop(guard);
+    drop(catalogue.retract(&[1; 32]));
+    assert_eq!(released(), 0);
+    drop(copy);
+    assert_eq!(released(), 1);
+    catalogue.publish(held(2, 1, 0..10, &count));
+    drop(catalogue.retract(&[2; 32]));
+    assert_eq!(released(), 2);
+}
+
+#[test]
+fn the_ids_of_many_chunks_come_whole_and_in_order() {
+    let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+    let ids: Vec<ChunkId> = (0..2500u64)
+        .map(|n| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            id
+        })
+        .collect();
+    for id in &ids {
+        let file = FileSpec {
+            name: "f".to_owned(),
+            url: String::new(),
+            scheme: String::new(),
+            sha256: None,
+        };
+        let spec = ChunkSpec { id: *id, dataset_id: [0; 32], block_range: 0..1, files: vec![file] };
+        let place = (1, Arc::from(Path::new("x")));
+        catalogue.publish(Held::new(Arc::new(spec), Arc::new([]), place, count.clone(), Arc::new(())));
+    }
+    assert_eq!(catalogue.ids(), ids);
+    // An exact number of slices must not go on for ever.
+    for id in &ids[2 * SLICE..] {
+        drop(catalogue.retract(id));
+    }
+    assert_eq!(catalogue.ids(), ids[..2 * SLICE]);
+    assert_eq!(catalogue.clear().len(), 2 * SLICE);
+    assert!(catalogue.is_empty());
+}

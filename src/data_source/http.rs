@@ -66,9 +66,9 @@ impl HttpSource {
 impl DataSource for HttpSource {
     fn check(&self, url: &str) -> anyhow::Result<()> {
         let uri = url.parse::<ureq::http::Uri>().map_err(|error| anyhow!("{error}"))?;
-        match uri.host() {
-            None | Some("") => Err(anyhow!("names no host")),
-            Some(_) => Ok(()),
+        match (uri.scheme(), uri.host()) {
+            (Some(_), Some(host)) if !host.is_empty() => Ok(()),
+            _ => Err(anyhow!("names no host")),
         }
     }
 
@@ -235,8 +235,12 @@ fn classify(error: &ureq::Error) -> SourceError {
             SourceError::permanent(anyhow!("the URL cannot be requested"))
                 .with_kind(ErrorKind::Protocol)
         }
-        E::Protocol(cause) => SourceError::transient(anyhow!("bad answer: {cause}"))
-            .with_kind(ErrorKind::Protocol),
+        E::Protocol(cause) => {
+            // What follows the colon may be a header of the answer, with a URL in it.
+            let text = cause.to_string();
+            let category = text.split(':').next().unwrap_or_default();
+            SourceError::transient(anyhow!("bad answer: {category}")).with_kind(ErrorKind::Protocol)
+        }
         E::LargeResponseHeader(..) => {
             SourceError::transient(anyhow!("the answer's headers are too large"))
                 .with_kind(ErrorKind::Protocol)

@@ -241,6 +241,11 @@ impl Board {
 }
 
 impl Assignment {
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
     pub(super) fn end(&mut self, outcome: Result<(), Error>, actions: &mut Vec<Action>) {
         if let Some(completion) = self.completion.take() {
             actions.push(Action::Complete(completion, outcome));

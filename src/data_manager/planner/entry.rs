@@ -119,6 +119,8 @@ pub(super) struct Leaving {
     pub(super) fresh: bool,
     /// It goes to quarantine, not away, and does not come back.
     pub(super) damaged: bool,
+    /// Its removal has begun: it may be half gone, and does not come back even if that failed.
+    pub(super) condemned: bool,
     pub(super) failures: u32,
     pub(super) retry_at: Option<Moment>,
     pub(super) deletes: Vec<DeleteId>,
@@ -146,6 +148,7 @@ impl Leaving {
             buried: false,
             fresh: true,
             damaged,
+            condemned: false,
             failures: 0,
             retry_at: None,
             deletes: Vec::new(),
@@ -154,7 +157,7 @@ impl Leaving {
 
     /// Whether its directory is still whole and may come back into view.
     pub(super) fn can_return(&self) -> bool {
-        !self.damaged && !matches!(self.job, Some(LeavingJob::Remove | LeavingJob::Quarantine))
+        !self.damaged && !self.condemned
     }
 
     /// Whether there is nothing to do but to wait for the last reference.

@@ -106,6 +106,7 @@ impl Entry {
             Leaving { fresh: false, buried: false, damaged: false, .. } => LeavingJob::Bury,
             _ => return,
         };
+        leaving.condemned |= matches!(job, LeavingJob::Remove | LeavingJob::Quarantine);
         leaving.job = Some(job);
         board.act(Action::Leaving(leaving.stored.clone(), job));
     }

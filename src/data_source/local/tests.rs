@@ -1,0 +1,190 @@
+//! The store alone: what each operation leaves on disk, also when it is interrupted or repeated.
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::{TempDir, tempdir};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::*;
+use crate::data_chunk::DataChunk;
+use crate::data_source::local::staging::Progress;
+
+fn spec(n: u8) -> Arc<ChunkSpec> {
+    let files = ["a", "b"].map(|name| (name.to_owned(), "http://h/x".to_owned()));
+    let chunk = DataChunk {
+        id: [n; 32],
+        dataset_id: [9; 32],
+        block_range: 0..35,
+        files: HashMap::from(files),
+    };
+    Arc::new(ChunkSpec::check(chunk).unwrap())
+}
+
+fn open(dir: &TempDir) -> (LocalDataSource, Scan) {
+    LocalDataSource::open(dir.path(), Durability::Full).unwrap()
+}
+
+/// Stages the files of `spec` without committing them.
+fn stage(store: &LocalDataSource, spec: &ChunkSpec) -> (Staging, Vec<FetchedFile>) {
+    let staging = store.stage(spec).unwrap();
+    let fetched = spec
+        .files
+        .iter()
+        .map(|file| {
+            let (mut part, progress) = staging.open_part(&file.name).unwrap();
+            assert_eq!(progress, Progress::Empty);
+            part.append(file.name.as_bytes()).unwrap();
+            part.complete(xxh3_64(file.name.as_bytes())).unwrap()
+        })
+        .collect();
+    (staging, fetched)
+}
+
+fn commit(store: &LocalDataSource, n: u8) -> StoredChunk {
+    let spec = spec(n);
+    let (staging, fetched) = stage(store, &spec);
+    store.commit(&staging, &spec, &fetched).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_committed_chunk_is_its_files_and_its_manifest() {
+    let dir = tempdir().unwrap();
+    let (store, scan) = open(&dir);
+    assert!(scan.chunks.is_empty() && scan.findings.is_empty());
+    let stored = commit(&store, 1);
+    assert_eq!(names(&stored.path), ["_chunk.json", "a", "b"]);
+    assert_eq!(stored.len_bytes(), 2);
+    assert!(names(&dir.path().join("_staging")).is_empty());
+    store.check(&stored).unwrap();
+    for path in [stored.path.to_path_buf(), stored.path.join("a"), stored.path.join(MANIFEST_NAME)] {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
+    }
+    drop(store);
+    let (_store, scan) = open(&dir);
+    assert_eq!(scan.chunks[0].path, stored.path);
+    assert!(scan.chunks[0].spec.same_content(&stored.spec));
+    assert_eq!(scan.chunks[0].files, stored.files);
+}
+
+#[test]
+fn what_is_staged_is_nothing_until_it_is_committed() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let (staging, mut fetched) = stage(&store, &spec(1));
+    fetched[1].len_bytes += 1;
+    let error = store.commit(&staging, &spec(1), &fetched).unwrap_err();
+    assert_eq!((error.kind(), error.file()), (crate::ErrorKind::Damaged, Some("b")));
+    drop((store, staging));
+    let (store, scan) = open(&dir);
+    assert!(scan.chunks.is_empty());
+    // What was complete is recognised, and what was changed since is not.
+    fs::write(dir.path().join("_staging").join(layout::staging_dir(&spec(1))).join("b"), "x").unwrap();
+    let staging = store.stage(&spec(1)).unwrap();
+    let complete = FetchedFile { len_bytes: 1, xxh3: xxh3_64(b"a") };
+    assert_eq!(staging.open_part("a").unwrap().1, Progress::Complete(complete));
+    assert_eq!(staging.open_part("b").unwrap().1, Progress::Empty);
+    store.abandon(&spec(1)).unwrap();
+    store.abandon(&spec(1)).unwrap();
+    assert!(names(&dir.path().join("_staging")).is_empty());
+}
+
+#[test]
+fn a_removal_may_be_repeated_from_wherever_it_broke_off() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let stored = commit(&store, 1);
+    store.bury(&stored).unwrap();
+    store.bury(&stored).unwrap();
+    let name = stored.path.file_name().unwrap().to_owned();
+    // As after a failure between the rename and the rest.
+    fs::rename(&stored.path, dir.path().join("_trash").join(&name)).unwrap();
+    fs::remove_file(dir.path().join("_trash").join(&name).join("a")).unwrap();
+    assert_eq!(store.remove(&stored).unwrap(), Removed::Gone);
+    assert_eq!(store.remove(&stored).unwrap(), Removed::Gone);
+    for own in ["_trash", "_tombstones", "_quarantine"] {
+        assert!(names(&dir.path().join(own)).is_empty(), "{own}");
+    }
+}
+
+#[test]
+fn a_buried_chunk_is_doomed_and_an_exhumed_one_is_not() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let (first, second) = (commit(&store, 1), commit(&store, 2));
+    store.bury(&first).unwrap();
+    store.bury(&second).unwrap();
+    store.exhume(&second).unwrap();
+    store.exhume(&second).unwrap();
+    drop(store);
+    let (store, scan) = open(&dir);
+    assert_eq!(scan.doomed.len(), 1);
+    assert_eq!(scan.doomed[0].spec.id, [1; 32]);
+    assert_eq!(scan.chunks.len(), 1);
+    store.remove(&scan.doomed[0]).unwrap();
+    // A generation is not used again, so no tombstone can hit another chunk.
+    assert!(commit(&store, 3).generation > second.generation);
+}
+
+#[test]
+fn the_trash_is_emptied_of_what_is_ours() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let (whole, foreign) = (commit(&store, 1), commit(&store, 2));
+    let trash = dir.path().join("_trash");
+    for stored in [&whole, &foreign] {
+        let name = stored.path.file_name().unwrap().to_owned();
+        fs::rename(&stored.path, trash.join(&name)).unwrap();
+        if stored.generation == foreign.generation {
+            fs::write(trash.join(name).join("theirs"), "x").unwrap();
+        }
+    }
+    fs::write(trash.join("mine"), "x").unwrap();
+    fs::create_dir_all(trash.join(layout::staging_dir(&spec(3))).join("_parts")).unwrap();
+    store.empty_trash().unwrap();
+    assert_eq!(names(&trash), ["mine"]);
+    let kept = dir.path().join("_quarantine").join(foreign.path.file_name().unwrap());
+    assert_eq!(names(&kept), ["theirs"]);
+}
+
+#[test]
+fn a_manifest_that_is_no_file_is_damage_and_stops_nobody() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let stored = commit(&store, 1);
+    commit(&store, 2);
+    drop(store);
+    let manifest = stored.path.join(MANIFEST_NAME);
+    fs::remove_file(&manifest).unwrap();
+    fs::create_dir(&manifest).unwrap();
+    let (_store, scan) = open(&dir);
+    assert_eq!(scan.chunks.len(), 1);
+    assert!(matches!(scan.findings[..], [Finding::Quarantined { chunk_id, .. }] if chunk_id == [1; 32]));
+}
+
+#[test]
+fn damage_has_a_name() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let stored = commit(&store, 1);
+    let file = stored.path.join("b");
+    fs::write(&file, "longer").unwrap();
+    let error = store.check(&stored).unwrap_err();
+    assert!(error.to_string().contains("6 bytes instead of 1"), "{error}");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(store.check(&stored).unwrap_err().file(), Some("b"));
+    std::os::unix::fs::symlink("a", &file).unwrap();
+    let error = store.check(&stored).unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+    let kept = store.quarantine(&stored).unwrap();
+    assert_eq!(names(&kept), ["_chunk.json", "a", "b"]);
+}
