@@ -13,6 +13,7 @@ use data_manager::data_manager::{ChunkTask, DataManagerImpl};
 use support::origin::Origin;
 use support::{DATASET, DEADLINE, bytes, chunk, chunk_dirs, id, open, read_dir, temp_dir};
 
+/// How often the child is killed, unless `DATA_MANAGER_KILL_ROUNDS` says otherwise.
 const ROUNDS: u64 = 48;
 const CHUNKS: u8 = 12;
 const FILES: [(&str, u64, usize); 3] = [("a", 0, 90_000), ("b", 1, 300_000), ("c", 2, 10)];
@@ -78,7 +79,7 @@ fn ask(manager: &DataManagerImpl, origin: &str, n: u8) -> ChunkTask {
     manager.download_chunk(chunk(n, start..start + 10, files))
 }
 
-/// Runs the child, kills it some time after its first word, and returns what it said.
+/// Runs the child, kills it some time after a number of its words, and returns what it said.
 fn run_and_kill(dir: &Path, origin: &Origin, seed: u64) -> Vec<(Said, u8)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
@@ -100,14 +101,17 @@ fn run_and_kill(dir: &Path, origin: &Origin, seed: u64) -> Vec<(Said, u8)> {
         };
         Some((said, n.parse().ok()?))
     };
-    let first = lines.by_ref().find_map(parse);
-    // Not to wait for something: the moment of the kill is to be random.
-    let moment = bytes(seed ^ 0xdead, 2);
-    let delay_us = (u64::from(moment[0]) * 256 + u64::from(moment[1])) % 40_000;
+    // So many words, then a moment more. The sleep waits for nothing: it is what makes the moment of
+    // the kill a random one.
+    let moment = bytes(seed ^ 0xdead, 3);
+    let mut said: Vec<_> =
+        lines.by_ref().filter_map(parse).take(8 + usize::from(moment[0]) / 4).collect();
+    let delay_us = (u64::from(moment[1]) * 256 + u64::from(moment[2])) % 5000;
     std::thread::sleep(Duration::from_micros(delay_us));
     child.kill().unwrap();
     child.wait().unwrap();
-    first.into_iter().chain(lines.filter_map(parse)).collect()
+    said.extend(lines.filter_map(parse));
+    said
 }
 
 fn check_visible_directories(dir: &Path, round: u64) {
@@ -133,7 +137,9 @@ fn whatever_the_moment_the_start_finds_what_was_acknowledged() {
     }
     let mut known: BTreeMap<u8, Said> = (0..CHUNKS).map(|n| (n, Said::Gone)).collect();
     let (mut have, mut gone) = (0, 0);
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("DATA_MANAGER_KILL_ROUNDS").ok();
+    let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
+    for round in 0..rounds {
         known.extend(run_and_kill(dir.path(), &origin, round).into_iter().map(|(said, n)| (n, said)));
         check_visible_directories(dir.path(), round);
         let manager = open(dir.path());
@@ -158,5 +164,6 @@ fn whatever_the_moment_the_start_finds_what_was_acknowledged() {
             assert!(read_dir(&dir.path().join(own)).is_empty(), "round {round}: {own}");
         }
     }
-    assert!(have > 20 && gone > 20, "the kills came too early to show anything: {have} {gone}");
+    println!("{rounds} kills; {have} chunks found that were acknowledged, {gone} gone that were");
+    assert!(have > rounds / 2 && gone > rounds / 2, "the kills came too early to show anything: {have} {gone}");
 }

@@ -125,6 +125,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
     let fetcher = Fetcher {
         source: &**source,
         file,
+        index,
         cancel: &transfer.cancel,
         progress: &transfer.files[index],
         on_progress: OnProgress(&report),

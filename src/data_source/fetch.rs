@@ -70,6 +70,8 @@ pub(crate) enum FetchFailure {
 pub(crate) struct Fetcher<'a> {
     pub(crate) source: &'a dyn DataSource,
     pub(crate) file: &'a FileSpec,
+    /// The file's number in its description.
+    pub(crate) index: usize,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) progress: &'a FileProgress,
     /// Called after each buffer; must not block.
@@ -106,7 +108,7 @@ impl Fetcher<'_> {
     /// lasting; going on where an earlier attempt stopped, if the source can.
     pub(crate) fn fetch(&self, staging: &Arc<Staging>) -> Result<FetchedFile, FetchFailure> {
         self.stop_if_cancelled()?;
-        let (mut part, progress) = staging.open_part(&self.file.name).map_err(|e| self.disk(e))?;
+        let (mut part, progress) = staging.open_part(self.index).map_err(|e| self.disk(e))?;
         let (opened, mut sums) = match progress {
             Progress::Complete(fetched) => {
                 self.progress.set(fetched.len_bytes, Some(fetched.len_bytes));

@@ -33,7 +33,7 @@ pub(crate) use scan::{Finding, Scan};
 pub(crate) use staging::{Part, Progress, Staging};
 
 use super::FetchedFile;
-use crate::data_chunk::{ChunkSpec, MANIFEST_NAME, PARTS_NAME};
+use crate::data_chunk::{ChunkSpec, MANIFEST_NAME};
 use crate::error::Error;
 
 /// A data directory, held by this process alone.
@@ -126,18 +126,20 @@ impl LocalDataSource {
         fetched: &[FetchedFile],
     ) -> Result<StoredChunk, Error> {
         let at = staging.path();
-        for (file, fetched) in spec.files.iter().zip(fetched) {
-            check_file(&at.join(&file.name), fetched.len_bytes)
+        let in_order = || spec.files.iter().zip(fetched).enumerate();
+        for (index, (file, fetched)) in in_order() {
+            check_file(&staging.part_path(index), fetched.len_bytes)
                 .map_err(|error| error.with_file(&file.name))?;
         }
-        let clear = |path: PathBuf, is_dir: bool| {
-            let result = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            gone_is_fine(result).map_err(|error| Error::io("clear the staging directory", error))
-        };
-        clear(at.join(MANIFEST_NAME), false)?;
+        gone_is_fine(fs::remove_file(at.join(MANIFEST_NAME)))
+            .map_err(|error| Error::io("clear the staging directory", error))?;
         let manifest = Manifest::new(spec, fetched).to_json();
         self.disk.write_new(&at.join(MANIFEST_NAME), &manifest, "the manifest")?;
-        clear(at.join(PARTS_NAME), true)?;
+        for (index, (file, _)) in in_order() {
+            fs::rename(staging.part_path(index), at.join(&file.name))
+                .map_err(|error| Error::io("name a file", error).with_file(&file.name))?;
+        }
+        staging.clear_parts()?;
         self.disk.sync_dir(at)?;
 
         let generation = self.next_generation.fetch_add(1, Ordering::SeqCst);
@@ -204,6 +206,7 @@ impl LocalDataSource {
             self.disk.rename((parent, &name), (&quarantine, &name))?;
         }
         self.exhume(chunk)?;
+        scan::disguise(&quarantine.join(&name))?;
         Ok(quarantine.join(name))
     }
 

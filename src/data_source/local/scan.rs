@@ -11,7 +11,7 @@ use super::disk::{Disk, gone_is_fine};
 use super::layout::{self, ChunkName, Generation};
 use super::manifest::Manifest;
 use super::{Removed, StoredChunk};
-use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME};
+use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
 use crate::error::{Error, ErrorKind};
 
 /// How long a partial download is kept for the day when the same is asked for again.
@@ -171,6 +171,8 @@ impl Scanner<'_> {
         let finding = match self.disk.rename((dir, &text), (&quarantine, &text)) {
             Ok(()) => {
                 let path = quarantine.join(text);
+                // If that fails it is done behind the start.
+                let _ = disguise(&path);
                 Finding::Quarantined { chunk_id: name.id, path, error }
             }
             Err(_) => Finding::Unreadable { path: dir.join(text), error },
@@ -209,6 +211,12 @@ impl Scanner<'_> {
                 self.foreign(&entry);
                 continue;
             }
+            // A crash in the middle of a commit leaves files under their own names, which readers
+            // may find. It takes a start to be here, so whoever wrote them is gone.
+            if entries(&entry.path())?.iter().any(|inner| inner.file_name() != PARTS_NAME) {
+                parts.push((Duration::MAX, entry.file_name()));
+                continue;
+            }
             let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
             let age = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
             parts.push((age.unwrap_or_default(), entry.file_name()));
@@ -229,8 +237,37 @@ impl Scanner<'_> {
     }
 }
 
-/// Removes what is in the trash and is ours.
+/// What the files of a quarantined chunk are called, after their names.
+const DISGUISE: &str = "quarantined";
+
+/// Renames the files of a quarantined chunk, so that no reader that looks for `**/*.parquet` takes
+/// them for data.
+pub(super) fn disguise(dir: &Path) -> Result<(), Error> {
+    for (index, entry) in entries(dir)?.iter().enumerate() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let disguised = path.extension().is_some_and(|extension| extension == DISGUISE);
+        if !plain || disguised || name == MANIFEST_NAME {
+            continue;
+        }
+        let mut longer = name;
+        longer.push(".");
+        longer.push(DISGUISE);
+        // Names may be as long as the file system takes; then the number has to do.
+        let to = if longer.len() <= 255 { longer } else { format!("{index}.{DISGUISE}").into() };
+        fs::rename(&path, dir.join(to)).map_err(|error| Error::io("rename a file", error))?;
+    }
+    Ok(())
+}
+
+/// Removes what is in the trash and is ours, and finishes what was begun in the quarantine.
 pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
+    for entry in entries(&root.join(layout::QUARANTINE))? {
+        let ours = entry.file_name().to_str().and_then(ChunkName::parse).is_some();
+        if ours && is_dir(&entry) && entry.path().join(MANIFEST_NAME).exists() {
+            disguise(&entry.path())?;
+        }
+    }
     let trash = root.join(layout::TRASH);
     for entry in entries(&trash)? {
         let name = entry.file_name();

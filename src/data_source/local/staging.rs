@@ -1,9 +1,14 @@
 //! Where a chunk's files arrive before anybody can see them.
 //!
 //! A staging directory belongs to one description (its name carries the fingerprint), so partial
-//! files are found again when the same is asked for, and never mixed with another content. Beside
-//! the data, `_parts/<file>` remembers what is needed to go on: the source's validator while the
-//! file is partial, its checksum once it is complete.
+//! files are found again when the same is asked for, and never mixed with another content. File
+//! number `i` of the description arrives in `_parts/<i>.part`, and `_parts/<i>.json` remembers what
+//! is needed to go on: the source's validator while the file is partial, its checksum once it is
+//! complete.
+//!
+//! A file gets its own name only when all of them are complete. Readers that look for
+//! `**/*.parquet` descend into every directory, whatever it is called: they must not find half a
+//! file there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -24,12 +29,13 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Staging {
     path: PathBuf,
+    parts: PathBuf,
     disk: Disk,
     /// Nobody else may open the data directory while a job could still write into it.
     _lock: Arc<DirLock>,
 }
 
-/// `_parts/<file>`.
+/// `_parts/<i>.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct PartRecord {
     /// The boot in which the bytes were written: they were not synced, so after another boot
@@ -64,7 +70,8 @@ pub(crate) enum Progress {
 
 impl Staging {
     pub(super) fn prepare(path: PathBuf, disk: Disk, lock: Arc<DirLock>) -> Result<Self, Error> {
-        for dir in [&path, &path.join(PARTS_NAME)] {
+        let parts = path.join(PARTS_NAME);
+        for dir in [&path, &parts] {
             match new_dir(dir) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::io("create a staging directory", error));
@@ -72,16 +79,27 @@ impl Staging {
                 _ => {}
             }
         }
-        Ok(Staging { path, disk, _lock: lock })
+        Ok(Staging { path, parts, disk, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens the file `name`, and says how far an earlier attempt got with it.
-    pub(crate) fn open_part(&self, name: &str) -> Result<(Part, Progress), Error> {
-        let path = self.path.join(name);
+    /// Where file number `index` arrives.
+    pub(super) fn part_path(&self, index: usize) -> PathBuf {
+        self.parts.join(format!("{index}.part"))
+    }
+
+    /// Removes what is left beside the files that got their names.
+    pub(super) fn clear_parts(&self) -> Result<(), Error> {
+        gone_is_fine(fs::remove_dir_all(&self.parts))
+            .map_err(|error| Error::io("clear the staging directory", error))
+    }
+
+    /// Opens file number `index`, and says how far an earlier attempt got with it.
+    pub(crate) fn open_part(&self, index: usize) -> Result<(Part, Progress), Error> {
+        let path = self.part_path(index);
         let file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -91,7 +109,7 @@ impl Staging {
             .map_err(|error| Error::io("open a staged file", error))?;
         let len_bytes =
             file.metadata().map_err(|error| Error::io("look at a staged file", error))?.len();
-        let record_path = self.path.join(PARTS_NAME).join(name);
+        let record_path = path.with_extension("json");
         let mut part = Part { file, path, record_path, disk: self.disk, len_bytes };
         let progress = part.assess()?;
         Ok((part, progress))

@@ -31,8 +31,9 @@ fn stage(store: &LocalDataSource, spec: &ChunkSpec) -> (Staging, Vec<FetchedFile
     let fetched = spec
         .files
         .iter()
-        .map(|file| {
-            let (mut part, progress) = staging.open_part(&file.name).unwrap();
+        .enumerate()
+        .map(|(index, file)| {
+            let (mut part, progress) = staging.open_part(index).unwrap();
             assert_eq!(progress, Progress::Empty);
             part.append(file.name.as_bytes()).unwrap();
             part.complete(xxh3_64(file.name.as_bytes())).unwrap()
@@ -88,11 +89,13 @@ fn what_is_staged_is_nothing_until_it_is_committed() {
     let (store, scan) = open(&dir);
     assert!(scan.chunks.is_empty());
     // What was complete is recognised, and what was changed since is not.
-    fs::write(dir.path().join("_staging").join(layout::staging_dir(&spec(1))).join("b"), "x").unwrap();
+    let parts = dir.path().join("_staging").join(layout::staging_dir(&spec(1))).join("_parts");
+    assert_eq!(names(&parts), ["0.json", "0.part", "1.json", "1.part"]);
+    fs::write(parts.join("1.part"), "x").unwrap();
     let staging = store.stage(&spec(1)).unwrap();
     let complete = FetchedFile { len_bytes: 1, xxh3: xxh3_64(b"a") };
-    assert_eq!(staging.open_part("a").unwrap().1, Progress::Complete(complete));
-    assert_eq!(staging.open_part("b").unwrap().1, Progress::Empty);
+    assert_eq!(staging.open_part(0).unwrap().1, Progress::Complete(complete));
+    assert_eq!(staging.open_part(1).unwrap().1, Progress::Empty);
     store.abandon(&spec(1)).unwrap();
     store.abandon(&spec(1)).unwrap();
     assert!(names(&dir.path().join("_staging")).is_empty());
@@ -186,5 +189,5 @@ fn damage_has_a_name() {
     let error = store.check(&stored).unwrap_err();
     assert!(error.to_string().contains("not a regular file"), "{error}");
     let kept = store.quarantine(&stored).unwrap();
-    assert_eq!(names(&kept), ["_chunk.json", "a", "b"]);
+    assert_eq!(names(&kept), ["_chunk.json", "a.quarantined", "b"]);
 }
