@@ -223,7 +223,11 @@ impl serde::Serialize for Error {
         let mut fields = serializer.serialize_struct("Error", 5)?;
         fields.serialize_field("kind", &self.0.kind)?;
         fields.serialize_field("message", &self.0.message)?;
-        let chunk_id = self.0.chunk_id.as_ref().map(|id| data_encoding::HEXLOWER.encode(id));
+        let chunk_id = self
+            .0
+            .chunk_id
+            .as_ref()
+            .map(|id| data_encoding::HEXLOWER.encode(id));
         fields.serialize_field("chunk_id", &chunk_id)?;
         fields.serialize_field("file", &self.0.file)?;
         fields.serialize_field("url", &self.0.url)?;

@@ -1,4 +1,5 @@
 //! References: what is held stays, untouched, at the same path, and goes with the last one.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -18,7 +19,8 @@ fn with_chunk(manager: &DataManagerImpl, origin: &Origin, n: u8) -> ChunkGuard {
 }
 
 fn is_whole(guard: &ChunkGuard) -> bool {
-    std::fs::read(guard.path().join("f")).is_ok_and(|read| read == bytes(u64::from(guard.id()[0]), 5000))
+    std::fs::read(guard.path().join("f"))
+        .is_ok_and(|read| read == bytes(u64::from(guard.id()[0]), 5000))
 }
 
 #[test]
@@ -69,8 +71,15 @@ fn a_chunk_asked_for_again_while_it_is_held_comes_back_without_a_fetch() {
     assert_eq!(origin.hits("1"), 1);
     drop(guard);
     assert!(manager.wait_idle(DEADLINE));
-    assert!(is_whole(&manager.get_chunk(&id(1)).unwrap()), "the old guards' end is not the chunk's");
-    manager.delete_chunk(id(1)).wait_timeout(DEADLINE).unwrap().unwrap();
+    assert!(
+        is_whole(&manager.get_chunk(&id(1)).unwrap()),
+        "the old guards' end is not the chunk's"
+    );
+    manager
+        .delete_chunk(id(1))
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
     assert!(chunk_dirs(dir.path()).is_empty());
 }
 
@@ -147,7 +156,11 @@ fn readers_never_see_a_chunk_go_under_them() {
             .collect();
         for _ in 0..60 {
             drop(manager.delete_chunk(id(1)));
-            manager.download_chunk(description.clone()).wait_timeout(DEADLINE).unwrap().unwrap();
+            manager
+                .download_chunk(description.clone())
+                .wait_timeout(DEADLINE)
+                .unwrap()
+                .unwrap();
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         for reader in readers {

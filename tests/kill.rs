@@ -1,5 +1,6 @@
 //! kill -9 at random moments of downloads and deletes, then a look at the directory as a stranger
 //! sees it, then a start.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -89,7 +90,9 @@ fn run_and_kill(dir: &Path, origin: &Origin, seed: u64) -> Vec<(Said, u8)> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
     let parse = |line: String| {
         let (word, n) = line.split_once(' ')?;
         let said = match word {
@@ -104,8 +107,11 @@ fn run_and_kill(dir: &Path, origin: &Origin, seed: u64) -> Vec<(Said, u8)> {
     // So many words, then a moment more. The sleep waits for nothing: it is what makes the moment of
     // the kill a random one.
     let moment = bytes(seed ^ 0xdead, 3);
-    let mut said: Vec<_> =
-        lines.by_ref().filter_map(parse).take(8 + usize::from(moment[0]) / 4).collect();
+    let mut said: Vec<_> = lines
+        .by_ref()
+        .filter_map(parse)
+        .take(8 + usize::from(moment[0]) / 4)
+        .collect();
     let delay_us = (u64::from(moment[1]) * 256 + u64::from(moment[2])) % 5000;
     std::thread::sleep(Duration::from_micros(delay_us));
     child.kill().unwrap();
@@ -118,10 +124,16 @@ fn check_visible_directories(dir: &Path, round: u64) {
     for chunk_dir in chunk_dirs(dir) {
         let manifest = std::fs::read_to_string(chunk_dir.join("_chunk.json")).unwrap();
         assert!(manifest.contains("\"manifest\""), "round {round}");
-        let n = u8::from_str_radix(&chunk_dir.to_string_lossy().split('-').nth(2).unwrap()[..2], 16);
+        let n = u8::from_str_radix(
+            &chunk_dir.to_string_lossy().split('-').nth(2).unwrap()[..2],
+            16,
+        );
         for (name, file, len) in FILES {
             let read = std::fs::read(chunk_dir.join(name)).unwrap();
-            assert!(read == content(n.clone().unwrap(), file, len), "round {round}: {name} is not whole");
+            assert!(
+                read == content(n.clone().unwrap(), file, len),
+                "round {round}: {name} is not whole"
+            );
         }
         assert_eq!(read_dir(&chunk_dir).len(), FILES.len() + 1, "round {round}");
     }
@@ -140,7 +152,11 @@ fn whatever_the_moment_the_start_finds_what_was_acknowledged() {
     let rounds = std::env::var("DATA_MANAGER_KILL_ROUNDS").ok();
     let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
     for round in 0..rounds {
-        known.extend(run_and_kill(dir.path(), &origin, round).into_iter().map(|(said, n)| (n, said)));
+        known.extend(
+            run_and_kill(dir.path(), &origin, round)
+                .into_iter()
+                .map(|(said, n)| (n, said)),
+        );
         check_visible_directories(dir.path(), round);
         let manager = open(dir.path());
         for (n, said) in &mut known {
@@ -150,20 +166,37 @@ fn whatever_the_moment_the_start_finds_what_was_acknowledged() {
                 Said::Gone => assert!(found.is_none(), "round {round}: chunk {n} came back"),
                 Said::Want | Said::Drop => {}
             }
-            (have, gone) = (have + u64::from(*said == Said::Have), gone + u64::from(*said == Said::Gone));
-            *said = if found.is_some() { Said::Have } else { Said::Gone };
+            (have, gone) = (
+                have + u64::from(*said == Said::Have),
+                gone + u64::from(*said == Said::Gone),
+            );
+            *said = if found.is_some() {
+                Said::Have
+            } else {
+                Said::Gone
+            };
         }
         assert!(manager.wait_idle(DEADLINE));
         let present = known.values().filter(|said| **said == Said::Have).count();
         assert_eq!(manager.list_chunks().len(), present);
-        assert_eq!(chunk_dirs(dir.path()).len(), present, "round {round}: leftovers");
+        assert_eq!(
+            chunk_dirs(dir.path()).len(),
+            present,
+            "round {round}: leftovers"
+        );
         assert_eq!(manager.stats().totals.quarantined, 0, "round {round}");
         assert_eq!(manager.stats().totals.foreign, 0, "round {round}");
         manager.shutdown(DEADLINE).unwrap();
         for own in ["_tombstones", "_quarantine"] {
-            assert!(read_dir(&dir.path().join(own)).is_empty(), "round {round}: {own}");
+            assert!(
+                read_dir(&dir.path().join(own)).is_empty(),
+                "round {round}: {own}"
+            );
         }
     }
     println!("{rounds} kills; {have} chunks found that were acknowledged, {gone} gone that were");
-    assert!(have > rounds / 2 && gone > rounds / 2, "the kills came too early to show anything: {have} {gone}");
+    assert!(
+        have > rounds / 2 && gone > rounds / 2,
+        "the kills came too early to show anything: {have} {gone}"
+    );
 }

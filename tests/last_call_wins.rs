@@ -1,5 +1,6 @@
 //! Calls in any order: the disk gets to what the last ones ask for, and every task says how it
 //! ended.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -11,12 +12,21 @@ use data_manager::data_manager::ChunkTask;
 use support::origin::{Gate, Origin, Reply};
 use support::{DATASET, DEADLINE, bytes, chunk, chunk_dirs, id, open, read_dir, temp_dir};
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "reads better at its many calls"
+)]
 fn ok(task: ChunkTask) {
-    task.wait_timeout(DEADLINE).expect("in time").expect("ends well");
+    task.wait_timeout(DEADLINE)
+        .expect("in time")
+        .expect("ends well");
 }
 
 fn kind(task: &ChunkTask) -> ErrorKind {
-    task.wait_timeout(DEADLINE).expect("in time").expect_err("fails").kind()
+    task.wait_timeout(DEADLINE)
+        .expect("in time")
+        .expect_err("fails")
+        .kind()
 }
 
 #[test]
@@ -26,7 +36,9 @@ fn identical_calls_join_one_fetch() {
     origin.serve("f", Reply::Gated(gate.clone(), bytes(1, 10).into()));
     let manager = open(dir.path());
     let description = chunk(1, 0..5, [("f", origin.url("f"))]);
-    let tasks: Vec<_> = (0..10).map(|_| manager.download_chunk(description.clone())).collect();
+    let tasks: Vec<_> = (0..10)
+        .map(|_| manager.download_chunk(description.clone()))
+        .collect();
     gate.open();
     tasks.into_iter().for_each(ok);
     ok(manager.download_chunk(description));
@@ -77,12 +89,25 @@ fn another_description_of_a_visible_chunk_is_refused() {
     let others = [
         ("block_range", chunk(1, 0..6, [("f", url.clone())])),
         ("files", chunk(1, 0..5, [("g", url.clone())])),
-        ("files", chunk(1, 0..5, [("f", url.clone()), ("g", url.clone())])),
+        (
+            "files",
+            chunk(1, 0..5, [("f", url.clone()), ("g", url.clone())]),
+        ),
         ("sha256", chunk(1, 0..5, [("f", digest)])),
-        ("dataset_id", DataChunk { dataset_id: [7; 32], ..chunk(1, 0..5, [("f", url)]) }),
+        (
+            "dataset_id",
+            DataChunk {
+                dataset_id: [7; 32],
+                ..chunk(1, 0..5, [("f", url)])
+            },
+        ),
     ];
     for (field, other) in others {
-        let error = manager.download_chunk(other).wait_timeout(DEADLINE).unwrap().unwrap_err();
+        let error = manager
+            .download_chunk(other)
+            .wait_timeout(DEADLINE)
+            .unwrap()
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert!(error.to_string().starts_with(field), "{error}");
     }
@@ -99,7 +124,10 @@ fn any_sequence_ends_where_its_last_calls_point() {
     let describe = |n: u8, variant: u64| {
         let path = format!("{n}-{variant}");
         let start = u64::from(n) * 100;
-        (path.clone(), chunk(n, start..start + 10 + variant, [("f", origin.url(&path))]))
+        (
+            path.clone(),
+            chunk(n, start..start + 10 + variant, [("f", origin.url(&path))]),
+        )
     };
     for n in 0..8 {
         for variant in 0..2 {
@@ -169,7 +197,11 @@ fn an_assignment_is_a_difference() {
     ok(manager.set_assignment((0..4).map(describe)));
     ok(manager.set_assignment((2..6).map(describe)));
     assert_eq!(manager.list_chunks(), [2, 3, 4, 5].map(id));
-    assert_eq!(chunk_dirs(dir.path()).len(), 4, "the task waits for what it drops");
+    assert_eq!(
+        chunk_dirs(dir.path()).len(),
+        4,
+        "the task waits for what it drops"
+    );
     let hits: usize = (0..6).map(|n| origin.hits(&format!("{n}"))).sum();
     assert_eq!(hits, 6, "nothing is fetched twice");
     // It replaces what is visible under another description.
@@ -191,8 +223,15 @@ fn a_bad_entry_spoils_nothing() {
     ok(manager.set_assignment([good(1), good(2)]));
     let task = manager.set_assignment([bad(1, "../x"), bad(3, "a/b"), good(4)]);
     let error = task.wait_timeout(DEADLINE).unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.chunk_id()), (ErrorKind::Refused, Some(id(1))));
-    assert_eq!(manager.list_chunks(), [id(1), id(4)], "a bad entry keeps the chunk of its id");
+    assert_eq!(
+        (error.kind(), error.chunk_id()),
+        (ErrorKind::Refused, Some(id(1)))
+    );
+    assert_eq!(
+        manager.list_chunks(),
+        [id(1), id(4)],
+        "a bad entry keeps the chunk of its id"
+    );
 }
 
 #[test]
@@ -202,7 +241,9 @@ fn an_assignment_joins_its_like_and_is_superseded_by_another() {
     origin.serve("f", Reply::Gated(gate.clone(), bytes(1, 10).into()));
     let manager = open(dir.path());
     let set = |ids: &[u8]| -> Vec<_> {
-        ids.iter().map(|n| chunk(*n, 0..5, [("f", origin.url("f"))])).collect()
+        ids.iter()
+            .map(|n| chunk(*n, 0..5, [("f", origin.url("f"))]))
+            .collect()
     };
     let first = manager.set_assignment(set(&[1, 2]));
     let same = manager.set_assignment(set(&[2, 1]));
@@ -232,8 +273,15 @@ fn a_failing_chunk_ends_the_assignment_once_the_rest_is_there() {
         chunk(2, 0..5, [("f", origin.url("f"))]),
     ];
     for _ in 0..2 {
-        let error = manager.set_assignment(set.clone()).wait_timeout(DEADLINE).unwrap().unwrap_err();
-        assert_eq!((error.kind(), error.chunk_id()), (ErrorKind::NotFound, Some(id(1))));
+        let error = manager
+            .set_assignment(set.clone())
+            .wait_timeout(DEADLINE)
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.chunk_id()),
+            (ErrorKind::NotFound, Some(id(1)))
+        );
         assert_eq!(manager.list_chunks(), [id(2)]);
     }
 }
@@ -254,7 +302,11 @@ fn after_the_shutdown_everything_says_so() {
     origin.wait_for_hits("stalls", 1);
     let started = std::time::Instant::now();
     manager.shutdown(DEADLINE).unwrap();
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
     manager.shutdown(DEADLINE).unwrap();
     for task in [unfinished, assignment] {
         assert_eq!(kind(&task), ErrorKind::ShutDown);

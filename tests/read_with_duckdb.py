@@ -11,8 +11,8 @@ import json
 import os
 import sys
 
-# Only committed chunks match. A plain `*/*/*.parquet` or `**/*.parquet` would not do: DuckDB does
-# not skip names that begin with `_`, so it would look into `_staging` and `_trash` too.
+# Only committed chunks match. `*/*/*.parquet` and `**/*.parquet` reach further: DuckDB does not skip
+# names that begin with `_`, so it would also look into the folders that are the library's own.
 CHUNK_FILES = "dataset_id=*/chunk=*/*.parquet"
 
 QUERY = """

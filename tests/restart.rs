@@ -1,4 +1,5 @@
 //! What a start finds: every whole chunk, and nothing else.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -41,15 +42,26 @@ fn what_was_complete_is_there_again_at_the_same_path() {
     for n in 0..5 {
         let guard = manager.find_chunk(DATASET, u64::from(n) * 10 + 9).unwrap();
         assert_eq!(guard.id(), &id(n));
-        assert_eq!(std::fs::read(guard.path().join("f")).unwrap(), bytes(u64::from(n), 1000));
+        assert_eq!(
+            std::fs::read(guard.path().join("f")).unwrap(),
+            bytes(u64::from(n), 1000)
+        );
         assert_eq!(guard.files()[0].len_bytes, 1000);
     }
     assert_eq!(chunk_dirs(dir.path()), before);
     // The same description is a no-op although nobody serves it; another one is refused.
     let same = chunk(1, 10..20, [("f", "http://127.0.0.1:1/".to_owned())]);
-    manager.download_chunk(same).wait_timeout(DEADLINE).unwrap().unwrap();
+    manager
+        .download_chunk(same)
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
     let other = chunk(1, 10..21, [("f", "http://127.0.0.1:1/".to_owned())]);
-    let error = manager.download_chunk(other).wait_timeout(DEADLINE).unwrap().unwrap_err();
+    let error = manager
+        .download_chunk(other)
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(manager.get_chunk(&id(1)).is_some());
 }
@@ -62,12 +74,22 @@ fn what_was_deleted_stays_deleted_also_while_it_is_held() {
         let manager = open(dir.path());
         let guard = manager.get_chunk(&id(1)).unwrap();
         let held = manager.delete_chunk(id(1));
-        manager.delete_chunk(id(0)).wait_timeout(DEADLINE).unwrap().unwrap();
-        assert!(manager.wait_idle(DEADLINE), "a chunk that waits for references is idle");
+        manager
+            .delete_chunk(id(0))
+            .wait_timeout(DEADLINE)
+            .unwrap()
+            .unwrap();
+        assert!(
+            manager.wait_idle(DEADLINE),
+            "a chunk that waits for references is idle"
+        );
         assert!(held.wait_timeout(Duration::ZERO).is_none());
         manager.shutdown(DEADLINE).unwrap();
         assert_eq!(held.wait().unwrap_err().kind(), ErrorKind::ShutDown);
-        assert_eq!(std::fs::read(guard.path().join("f")).unwrap(), bytes(1, 1000));
+        assert_eq!(
+            std::fs::read(guard.path().join("f")).unwrap(),
+            bytes(1, 1000)
+        );
     }
     let manager = open(dir.path());
     assert_eq!(manager.list_chunks(), [id(2)]);
@@ -84,12 +106,19 @@ fn an_unfinished_download_is_resumed_when_it_is_asked_for_again() {
     let content = bytes(1, 400_000);
     origin.file("done", bytes(2, 1000));
     origin.serve("f", Reply::Stall(content.clone().into(), 250_000));
-    let description =
-        chunk(1, 0..5, [("f", origin.url("f")), ("done", origin.url("done"))]);
+    let description = chunk(
+        1,
+        0..5,
+        [("f", origin.url("f")), ("done", origin.url("done"))],
+    );
     {
         let manager = open(dir.path());
         let task = manager.download_chunk(description.clone());
-        let staged = || manager.chunk_status(&id(1)).map_or(0, |status| status.done_bytes);
+        let staged = || {
+            manager
+                .chunk_status(&id(1))
+                .map_or(0, |status| status.done_bytes)
+        };
         let started = std::time::Instant::now();
         while staged() < 251_000 {
             assert!(started.elapsed() < DEADLINE, "{} bytes staged", staged());
@@ -102,12 +131,19 @@ fn an_unfinished_download_is_resumed_when_it_is_asked_for_again() {
     origin.file("f", content.clone());
     let manager = open(dir.path());
     assert!(manager.list_chunks().is_empty());
-    assert!(manager.wait_idle(Duration::ZERO), "unfinished requests are not remembered");
+    assert!(
+        manager.wait_idle(Duration::ZERO),
+        "unfinished requests are not remembered"
+    );
     let task = manager.download_chunk(description);
     task.wait_timeout(DEADLINE).unwrap().unwrap();
     let guard = manager.get_chunk(&id(1)).unwrap();
     assert!(std::fs::read(guard.path().join("f")).unwrap() == content);
-    let last = origin.requests().into_iter().rfind(|request| request.path == "/f").unwrap();
+    let last = origin
+        .requests()
+        .into_iter()
+        .rfind(|request| request.path == "/f")
+        .unwrap();
     assert!(last.headers.contains_key("range"), "{:?}", last.headers);
 }
 
@@ -130,11 +166,19 @@ fn what_strangers_put_there_is_left_alone() {
         std::fs::write(path, "mine").unwrap();
     }
     let outside = temp_dir();
-    symlink(outside.path(), root.join(format!("dataset_id={}", "ab".repeat(32)))).unwrap();
+    symlink(
+        outside.path(),
+        root.join(format!("dataset_id={}", "ab".repeat(32))),
+    )
+    .unwrap();
     let manager = open(root);
     assert_eq!(manager.list_chunks(), [id(0)]);
     assert!(manager.stats().totals.foreign >= 7, "{:?}", manager.stats());
-    manager.delete_chunk(id(0)).wait_timeout(DEADLINE).unwrap().unwrap();
+    manager
+        .delete_chunk(id(0))
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
     for path in &strange {
         assert_eq!(std::fs::read(path).unwrap(), b"mine", "{path:?}");
     }
@@ -146,7 +190,11 @@ fn a_strangers_file_in_a_chunk_survives_the_chunk() {
     fill(dir.path(), &origin, 1);
     std::fs::write(dir_of(dir.path(), 0).join("notes.txt"), "mine").unwrap();
     let manager = open(dir.path());
-    manager.delete_chunk(id(0)).wait_timeout(DEADLINE).unwrap().unwrap();
+    manager
+        .delete_chunk(id(0))
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
     assert!(chunk_dirs(dir.path()).is_empty());
     let kept = &read_dir(&dir.path().join("_quarantine"))[0];
     assert_eq!(read_dir(kept), [kept.join("notes.txt")]);
@@ -161,19 +209,29 @@ fn damage_is_found_and_never_stops_the_start() {
     std::fs::remove_file(at(1).join("_chunk.json")).unwrap();
     std::fs::write(at(2).join("f"), "short").unwrap();
     std::fs::remove_file(at(3).join("f")).unwrap();
-    let renamed = at(4).to_string_lossy().replace("=00000000000000000040", "=00000000000000000039");
+    let renamed = at(4)
+        .to_string_lossy()
+        .replace("=00000000000000000040", "=00000000000000000039");
     std::fs::rename(at(4), renamed).unwrap();
     let manager = open(dir.path());
     let started = std::time::Instant::now();
     while manager.list_chunks() != [id(5)] || !manager.wait_idle(DEADLINE) {
-        assert!(started.elapsed() < DEADLINE, "{:?}", manager.list_chunks().len());
+        assert!(
+            started.elapsed() < DEADLINE,
+            "{:?}",
+            manager.list_chunks().len()
+        );
         std::thread::yield_now();
     }
     assert_eq!(read_dir(&dir.path().join("_quarantine")).len(), 5);
     assert_eq!(manager.stats().totals.quarantined, 5);
     // What was damaged is fetched again when it is asked for.
     let again = chunk(2, 20..30, [("f", origin.url("2"))]);
-    manager.download_chunk(again).wait_timeout(DEADLINE).unwrap().unwrap();
+    manager
+        .download_chunk(again)
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
     assert_eq!(manager.list_chunks(), [id(2), id(5)]);
 }
 
@@ -187,9 +245,17 @@ fn of_two_contents_of_an_id_the_later_one_counts() {
     copy_dir(&first, &kept.path().join("copy"));
     {
         let manager = open(dir.path());
-        manager.delete_chunk(id(0)).wait_timeout(DEADLINE).unwrap().unwrap();
+        manager
+            .delete_chunk(id(0))
+            .wait_timeout(DEADLINE)
+            .unwrap()
+            .unwrap();
         let other = chunk(0, 0..7, [("f", origin.url("0"))]);
-        manager.download_chunk(other).wait_timeout(DEADLINE).unwrap().unwrap();
+        manager
+            .download_chunk(other)
+            .wait_timeout(DEADLINE)
+            .unwrap()
+            .unwrap();
         manager.shutdown(DEADLINE).unwrap();
     }
     copy_dir(&kept.path().join("copy"), &first);

@@ -1,5 +1,6 @@
 //! Credentials and query strings of URLs show up nowhere: not in an error, an event, a `Debug`,
 //! a status, or a file on disk.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -22,7 +23,9 @@ fn grep(dir: &Path, found: &mut Vec<String>) {
         if path.is_dir() {
             grep(&path, found);
         } else if let Ok(content) = std::fs::read(&path)
-            && content.windows(CANARY.len()).any(|window| window == CANARY.as_bytes())
+            && content
+                .windows(CANARY.len())
+                .any(|window| window == CANARY.as_bytes())
         {
             found.push(path.display().to_string());
         }
@@ -65,7 +68,10 @@ fn urls_are_redacted_everywhere() {
         assert_eq!(outcome.is_ok(), name == "ok", "{name}: {outcome:?}");
         shown.push(format!("{outcome:?}"));
         if let Err(error) = outcome {
-            shown.push(format!("{error} {error:#?} {}", serde_json::to_string(&error).unwrap()));
+            shown.push(format!(
+                "{error} {error:#?} {}",
+                serde_json::to_string(&error).unwrap()
+            ));
             let mut source = std::error::Error::source(&error);
             while let Some(cause) = source {
                 shown.push(format!("{cause} {cause:?}"));
@@ -74,21 +80,43 @@ fn urls_are_redacted_everywhere() {
         }
     }
     let sent = &origin.requests()[0];
-    assert_eq!(sent.headers["authorization"], format!("Basic {}", data_encoding::BASE64.encode(format!("user:{CANARY}").as_bytes())));
+    assert_eq!(
+        sent.headers["authorization"],
+        format!(
+            "Basic {}",
+            data_encoding::BASE64.encode(format!("user:{CANARY}").as_bytes())
+        )
+    );
     let mut refused = with_secrets(&origin.url("x")) + "#nonsense";
     refused.insert(0, ' ');
-    for url in [refused.clone(), refused.trim().to_owned(), format!("ftp://{CANARY}@h/?{CANARY}")] {
-        let error = manager.download_chunk(chunk(99, 0..5, [("f", url)])).wait().unwrap_err();
+    for url in [
+        refused.clone(),
+        refused.trim().to_owned(),
+        format!("ftp://{CANARY}@h/?{CANARY}"),
+    ] {
+        let error = manager
+            .download_chunk(chunk(99, 0..5, [("f", url)]))
+            .wait()
+            .unwrap_err();
         shown.push(format!("{error} {error:?}"));
     }
     for n in 1..8 {
         let status = manager.chunk_status(&id(n)).unwrap();
-        shown.push(format!("{status:?} {}", serde_json::to_string(&status).unwrap()));
+        shown.push(format!(
+            "{status:?} {}",
+            serde_json::to_string(&status).unwrap()
+        ));
     }
     let stats = manager.stats();
-    shown.push(format!("{manager:?} {stats:?} {}", serde_json::to_string(&stats).unwrap()));
+    shown.push(format!(
+        "{manager:?} {stats:?} {}",
+        serde_json::to_string(&stats).unwrap()
+    ));
     while let Ok(event) = events.try_recv() {
-        shown.push(format!("{event:?} {}", serde_json::to_string(&event).unwrap()));
+        shown.push(format!(
+            "{event:?} {}",
+            serde_json::to_string(&event).unwrap()
+        ));
     }
     for text in shown {
         assert!(!text.contains(CANARY), "{text}");

@@ -1,5 +1,6 @@
 //! The structure that ARCHITECTURE.md promises: which module may use which, no async runtime in
 //! the tree, no `unsafe`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,14 @@ use std::process::Command;
 const MAY_USE: [(&str, &[&str]); 7] = [
     ("error", &[]),
     ("data_chunk", &["error", "Error", "ErrorKind"]),
-    ("data_source", &["error", "data_chunk", "Error", "ErrorKind"]),
-    ("data_catalogue", &["error", "data_chunk", "Error", "ErrorKind"]),
+    (
+        "data_source",
+        &["error", "data_chunk", "Error", "ErrorKind"],
+    ),
+    (
+        "data_catalogue",
+        &["error", "data_chunk", "Error", "ErrorKind"],
+    ),
     ("tasks_manager", &[]),
     ("io_operation", &["tasks_manager"]),
     (
@@ -64,8 +71,15 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn files_of(module: &str) -> Vec<PathBuf> {
-    let (dir, file) = (root().join("src").join(module), root().join(format!("src/{module}.rs")));
-    let mut files = if dir.is_dir() { rust_files(&dir) } else { Vec::new() };
+    let (dir, file) = (
+        root().join("src").join(module),
+        root().join(format!("src/{module}.rs")),
+    );
+    let mut files = if dir.is_dir() {
+        rust_files(&dir)
+    } else {
+        Vec::new()
+    };
     files.extend(file.is_file().then_some(file));
     assert!(!files.is_empty(), "the module {module} is gone");
     files
@@ -74,15 +88,23 @@ fn files_of(module: &str) -> Vec<PathBuf> {
 /// Code without comments and without the tests at a file's end.
 fn code_of(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
-    let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let lines = code
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The first segments of all paths that start with `crate::`, also inside braces.
 fn uses(code: &str) -> BTreeSet<String> {
     let word = |text: &str| -> String {
-        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
     };
     let mut found = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
@@ -120,7 +142,15 @@ fn every_module_has_its_rule() {
     let src = root().join("src");
     let modules: BTreeSet<String> = std::fs::read_dir(&src)
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
         .filter(|name| name != "lib")
         .collect();
     let known: BTreeSet<String> = MAY_USE.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -141,10 +171,20 @@ fn the_executor_half_could_be_a_crate_of_its_own() {
 
 #[test]
 fn the_data_half_never_polls_by_hand() {
-    for module in ["data_chunk", "data_source", "data_catalogue", "data_manager"] {
+    for module in [
+        "data_chunk",
+        "data_source",
+        "data_catalogue",
+        "data_manager",
+    ] {
         for file in files_of(module) {
             let code = code_of(&file);
-            for call in [".poll(", "Context::from_waker", "thread::spawn", "thread::Builder"] {
+            for call in [
+                ".poll(",
+                "Context::from_waker",
+                "thread::spawn",
+                "thread::Builder",
+            ] {
                 assert!(!code.contains(call), "{} calls {call}", file.display());
             }
         }
@@ -165,13 +205,27 @@ fn nothing_is_unsafe() {
 fn no_runtime_is_in_the_tree_of_any_feature() {
     let tree = Command::new(env!("CARGO"))
         .current_dir(root())
-        .args(["tree", "--all-features", "--target", "all", "--edges", "normal,build"])
+        .args([
+            "tree",
+            "--all-features",
+            "--target",
+            "all",
+            "--edges",
+            "normal,build",
+        ])
         .args(["--prefix", "none", "--format", "{p}", "--locked"])
         .output()
         .unwrap();
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let tree = String::from_utf8(tree.stdout).unwrap();
-    let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    let names: BTreeSet<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     assert!(names.contains("ureq"), "{names:?}");
     for runtime in RUNTIMES {
         assert!(!names.contains(runtime), "{runtime} is in the tree");

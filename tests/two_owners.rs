@@ -1,4 +1,5 @@
 //! One owner at a time, and a lock that a crash leaves behind is none.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -16,7 +17,10 @@ fn a_second_owner_is_refused_at_once() {
     let error = DataManagerImpl::open(dir.path()).unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(1));
     assert_eq!(error.kind(), ErrorKind::Locked);
-    assert!(error.to_string().contains(&*dir.path().to_string_lossy()), "{error}");
+    assert!(
+        error.to_string().contains(&*dir.path().to_string_lossy()),
+        "{error}"
+    );
     let panic = std::panic::catch_unwind(|| DataManagerImpl::new(dir.path())).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(text.contains("is held by"), "{text}");
@@ -48,7 +52,10 @@ fn another_process_is_an_owner_too() {
     };
     let mut said = [0; 5];
     std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut said).unwrap();
-    assert_eq!(DataManagerImpl::open(dir.path()).unwrap_err().kind(), ErrorKind::Locked);
+    assert_eq!(
+        DataManagerImpl::open(dir.path()).unwrap_err().kind(),
+        ErrorKind::Locked
+    );
     drop(holder.stdin.take());
     holder.wait().unwrap();
     drop(open(dir.path()));

@@ -23,7 +23,10 @@ pub(crate) const BLOCKS_PER_CHUNK: u64 = 1000;
 pub(crate) const CHUNKS_PER_CHAIN: u64 = 4;
 /// Large files of a chunk: name, and the names of the columns after the block number.
 const LARGE: [(&str, [&str; 4]); 2] = [
-    ("traces.parquet", ["from_account", "to_account", "amount", "gas_used"]),
+    (
+        "traces.parquet",
+        ["from_account", "to_account", "amount", "gas_used"],
+    ),
     ("balances.parquet", ["account", "before", "after", "nonce"]),
 ];
 /// Rows of a large file: about 12.5 MB with five columns of 8 bytes.
@@ -48,7 +51,10 @@ struct Description {
 impl Chains {
     /// Makes the large files and reads the small ones.
     pub(crate) fn make() -> anyhow::Result<Chains> {
-        let mut chains = Chains { files: Arc::default(), chunks: Vec::new() };
+        let mut chains = Chains {
+            files: Arc::default(),
+            chunks: Vec::new(),
+        };
         let mut files = Files::new();
         for start in (0..CHUNKS_PER_CHAIN).map(|n| n * BLOCKS_PER_CHUNK) {
             let blocks = start..start + BLOCKS_PER_CHUNK;
@@ -63,7 +69,11 @@ impl Chains {
                 let mut described = large.clone();
                 described.extend(add_small(chain, &blocks, &mut files)?);
                 let blocks = blocks.clone();
-                chains.chunks.push(Description { chain, blocks, files: described });
+                chains.chunks.push(Description {
+                    chain,
+                    blocks,
+                    files: described,
+                });
             }
         }
         chains.files = Arc::new(files);
@@ -96,17 +106,25 @@ impl Chains {
             .chunks
             .iter()
             .filter(|described| chunk.id == chunk_id(described.chain, described.blocks.start));
-        described.map(|described| self.described_len_bytes(described)).sum()
+        described
+            .map(|described| self.described_len_bytes(described))
+            .sum()
     }
 
     /// The bytes of all chunks' files.
     pub(crate) fn total_bytes(&self) -> u64 {
-        self.chunks.iter().map(|described| self.described_len_bytes(described)).sum()
+        self.chunks
+            .iter()
+            .map(|described| self.described_len_bytes(described))
+            .sum()
     }
 
     fn described_len_bytes(&self, chunk: &Description) -> u64 {
         let paths = chunk.files.iter().map(|(_, path)| without_digest(path));
-        paths.filter_map(|path| self.files.get(path)).map(|bytes| bytes.len() as u64).sum()
+        paths
+            .filter_map(|path| self.files.get(path))
+            .map(|bytes| bytes.len() as u64)
+            .sum()
     }
 }
 
@@ -117,7 +135,9 @@ fn add_small(
     files: &mut Files,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let folder = format!("{chain}/{}-{}", blocks.start, blocks.end);
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(&folder);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(&folder);
     if !directory.is_dir() {
         return Ok(Vec::new());
     }
@@ -158,5 +178,8 @@ fn chunk_id(chain: &str, first_block: u64) -> [u8; 32] {
 pub(crate) fn label(chunk: &DataChunk) -> String {
     let is_of = |name: &&&str| dataset_id(name) == chunk.dataset_id;
     let chain = NAMES.iter().find(is_of).copied().unwrap_or("?");
-    format!("{chain} {}..{}", chunk.block_range.start, chunk.block_range.end)
+    format!(
+        "{chain} {}..{}",
+        chunk.block_range.start, chunk.block_range.end
+    )
 }

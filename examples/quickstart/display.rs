@@ -58,12 +58,25 @@ impl Display {
                     bars.add(*chunk_id, label, len_bytes);
                 }
             }
-            Event::Progress { chunk_id, done_bytes, .. } => self.advance(chunk_id, *done_bytes),
-            Event::Available { chunk_id, len_bytes, .. } => {
+            Event::Progress {
+                chunk_id,
+                done_bytes,
+                ..
+            } => self.advance(chunk_id, *done_bytes),
+            Event::Available {
+                chunk_id,
+                len_bytes,
+                ..
+            } => {
                 self.advance(chunk_id, *len_bytes);
                 self.arrived(chunk_id, *len_bytes);
             }
-            Event::Retried { chunk_id, delay_ms, error, .. } => {
+            Event::Retried {
+                chunk_id,
+                delay_ms,
+                error,
+                ..
+            } => {
                 let (label, _) = self.known(chunk_id);
                 self.say(&format!("{label}: {error}; again in {delay_ms} ms"));
             }
@@ -121,13 +134,18 @@ impl Bars {
         let total = all.add(ProgressBar::new(total_bytes));
         total.set_style(style("cyan"));
         total.set_message("total");
-        Bars { all, total, in_flight: HashMap::new() }
+        Bars {
+            all,
+            total,
+            in_flight: HashMap::new(),
+        }
     }
 
     fn add(&mut self, chunk_id: ChunkId, label: String, len_bytes: u64) {
         let bar = self.in_flight.entry(chunk_id).or_insert_with(|| {
             // Above the total, which stays the last line.
-            self.all.insert_before(&self.total, ProgressBar::new(len_bytes))
+            self.all
+                .insert_before(&self.total, ProgressBar::new(len_bytes))
         });
         bar.set_style(style("green"));
         bar.set_message(label);
@@ -142,7 +160,10 @@ impl Bars {
 }
 
 fn style(colour: &str) -> ProgressStyle {
-    let (bar, speed) = (format!("{{bar:30.{colour}}}"), "{decimal_bytes_per_sec:>13}");
+    let (bar, speed) = (
+        format!("{{bar:30.{colour}}}"),
+        "{decimal_bytes_per_sec:>13}",
+    );
     let template = format!("          {{msg:<18}} {bar} {{decimal_bytes:>10}} {speed}");
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -11,7 +11,11 @@
 //! | `origin.rs` | a small HTTP/1.1 server |
 //! | `display.rs` | progress bars, or lines |
 //! | `options.rs`, `place.rs` | the command line, and the directory |
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what it is for"
+)]
 
 mod chains;
 mod display;
@@ -97,8 +101,9 @@ fn download(
     measured: &mut Measured,
 ) -> anyhow::Result<()> {
     let chunks = chains.chunks(origin);
-    let (here, missing): (Vec<_>, Vec<_>) =
-        chunks.into_iter().partition(|chunk| data_manager.get_chunk(&chunk.id).is_some());
+    let (here, missing): (Vec<_>, Vec<_>) = chunks
+        .into_iter()
+        .partition(|chunk| data_manager.get_chunk(&chunk.id).is_some());
     if !here.is_empty() {
         println!("Here      {} chunks, from an earlier run", here.len());
     }
@@ -109,8 +114,10 @@ fn download(
     let events = data_manager.events();
     let started = Instant::now();
     // Each call returns at once. A task could also be awaited, or ignored.
-    let mut tasks: Vec<ChunkTask> =
-        missing.into_iter().map(|chunk| data_manager.download_chunk(chunk)).collect();
+    let mut tasks: Vec<ChunkTask> = missing
+        .into_iter()
+        .map(|chunk| data_manager.download_chunk(chunk))
+        .collect();
     while let Some(task) = tasks.last() {
         let ended = task.wait_timeout(display::REDRAW);
         while let Ok(event) = events.try_recv() {
@@ -168,13 +175,23 @@ fn find(data_manager: &DataManagerImpl, measured: &mut Measured) -> anyhow::Resu
 
 /// Deletes a chunk that somebody still reads.
 fn delete_while_reading(data_manager: &DataManagerImpl, id: &ChunkId) -> anyhow::Result<()> {
-    let guard: ChunkGuard = data_manager.get_chunk(id).context("the chunk is not there")?;
+    let guard: ChunkGuard = data_manager
+        .get_chunk(id)
+        .context("the chunk is not there")?;
     let directory = guard.path().to_owned();
     let first = directory.join(&guard.files()[0].name);
 
     let deleted = data_manager.delete_chunk(*id);
-    ensure!(data_manager.find_chunk(*guard.dataset_id(), BLOCK).is_none(), "still visible");
-    ensure!(deleted.wait_timeout(Duration::from_millis(100)).is_none(), "deleted under a guard");
+    ensure!(
+        data_manager
+            .find_chunk(*guard.dataset_id(), BLOCK)
+            .is_none(),
+        "still visible"
+    );
+    ensure!(
+        deleted.wait_timeout(Duration::from_millis(100)).is_none(),
+        "deleted under a guard"
+    );
     let rows = parquet_files::peek(&first)?.rows;
     println!(
         "Delete    the chunk is no longer found, but a guard holds it: its {} files stay\n          \
@@ -210,7 +227,12 @@ fn restart(
     let data_manager = DataManagerImpl::open(place.path())?;
     measured.opening = started.elapsed();
     let after = data_manager.list_chunks();
-    ensure!(before == after, "{} chunks before, {} after", before.len(), after.len());
+    ensure!(
+        before == after,
+        "{} chunks before, {} after",
+        before.len(),
+        after.len()
+    );
     println!(
         "Restart   stopped in {:.1} ms, opened again in {:.1} ms: {} chunks came back, {}",
         stopping.as_secs_f64() * 1e3,
@@ -226,10 +248,16 @@ fn summarize(measured: &Measured) {
     let seconds = measured.downloading.as_secs_f64();
     let speed = match measured.downloaded_bytes {
         0 => "there was nothing to get".to_owned(),
-        bytes => format!("{:.0} MB a second, synced to disk", bytes as f64 / 1e6 / seconds),
+        bytes => format!(
+            "{:.0} MB a second, synced to disk",
+            bytes as f64 / 1e6 / seconds
+        ),
     };
     println!("\nFigures   download    {speed}");
-    println!("          open        {:.1} ms", measured.opening.as_secs_f64() * 1e3);
+    println!(
+        "          open        {:.1} ms",
+        measured.opening.as_secs_f64() * 1e3
+    );
     println!(
         "          find_chunk  {:.0} ns, on average over {LOOKUPS} calls",
         measured.lookup.as_secs_f64() * 1e9 / LOOKUPS as f64,

@@ -51,7 +51,9 @@ impl Options {
 }
 
 fn directory(value: Option<OsString>) -> anyhow::Result<PathBuf> {
-    let value = value.filter(|value| !value.is_empty()).context("--data-dir needs a directory")?;
+    let value = value
+        .filter(|value| !value.is_empty())
+        .context("--data-dir needs a directory")?;
     Ok(std::path::absolute(value)?)
 }
 

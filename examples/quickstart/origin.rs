@@ -56,13 +56,24 @@ impl Origin {
     pub(crate) fn start(files: Arc<Files>, rate: Option<f64>) -> anyhow::Result<Origin> {
         let listener = TcpListener::bind("127.0.0.1:0").context("listen on loopback")?;
         let address = listener.local_addr()?;
-        let pace = Pace { bytes_per_second: rate, next: Mutex::new(Instant::now()) };
-        let shared = Arc::new(Shared { files, stop: AtomicBool::new(false), pace });
+        let pace = Pace {
+            bytes_per_second: rate,
+            next: Mutex::new(Instant::now()),
+        };
+        let shared = Arc::new(Shared {
+            files,
+            stop: AtomicBool::new(false),
+            pace,
+        });
         let for_acceptor = shared.clone();
         let acceptor = thread::Builder::new()
             .name("origin".to_owned())
             .spawn(move || accept(&listener, &for_acceptor))?;
-        Ok(Origin { address, shared, acceptor: Some(acceptor) })
+        Ok(Origin {
+            address,
+            shared,
+            acceptor: Some(acceptor),
+        })
     }
 
     /// The URL of the file at `path`.
@@ -88,10 +99,15 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.stop.load(Ordering::SeqCst) {
             break;
         }
-        let (Ok(handle), shared) = (stream.try_clone(), shared.clone()) else { continue };
+        let (Ok(handle), shared) = (stream.try_clone(), shared.clone()) else {
+            continue;
+        };
         // A client that goes away is no news: it comes back, and asks for the rest.
         let serve = move || drop(serve(&stream, &shared));
-        if let Ok(thread) = thread::Builder::new().name("origin-client".to_owned()).spawn(serve) {
+        if let Ok(thread) = thread::Builder::new()
+            .name("origin-client".to_owned())
+            .spawn(serve)
+        {
             connections.push((handle, thread));
         }
     }
@@ -123,8 +139,17 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     }
     let mut words = line.split(' ').map(str::to_owned);
     let method = words.next().unwrap_or_default();
-    let path = words.next().unwrap_or_default().trim_start_matches('/').to_owned();
-    let mut request = Request { method, path, offset: None, if_range: None };
+    let path = words
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches('/')
+        .to_owned();
+    let mut request = Request {
+        method,
+        path,
+        offset: None,
+        if_range: None,
+    };
     loop {
         let mut line = String::new();
         let ended = reader.read_line(&mut line)? == 0;
@@ -141,7 +166,11 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
 
 /// The offset of `bytes=<offset>-`; other ranges are ignored, as a server may.
 fn parse_range(value: &str) -> Option<usize> {
-    value.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+    value
+        .strip_prefix("bytes=")?
+        .strip_suffix('-')?
+        .parse()
+        .ok()
 }
 
 fn send(mut stream: &TcpStream, request: &Request, bytes: &[u8], pace: &Pace) -> io::Result<()> {
@@ -157,7 +186,10 @@ fn send(mut stream: &TcpStream, request: &Request, bytes: &[u8], pace: &Pace) ->
         Some(_) => return send_empty(stream, "416 Range Not Satisfiable"),
     };
     let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nETag: {tag}\r\n\r\n")?;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nETag: {tag}\r\n\r\n"
+    )?;
     for piece in body.chunks(pace.piece_bytes()) {
         pace.wait_for_turn(piece.len());
         stream.write_all(piece)?;
@@ -176,7 +208,9 @@ impl Pace {
 
     /// Takes the next free stretch of time for `len_bytes`, and sleeps until it begins.
     fn wait_for_turn(&self, len_bytes: usize) {
-        let Some(rate) = self.bytes_per_second else { return };
+        let Some(rate) = self.bytes_per_second else {
+            return;
+        };
         let stretch = Duration::from_secs_f64(len_bytes as f64 / rate);
         let now = Instant::now();
         let begin = {

@@ -32,8 +32,13 @@ pub(crate) fn peek(path: &Path) -> anyhow::Result<Peek> {
 fn read(path: &Path) -> anyhow::Result<Peek> {
     let reader = SerializedFileReader::new(File::open(path)?)?;
     let rows = reader.metadata().file_metadata().num_rows();
-    let first = reader.get_row_iter(None)?.next().context("the file has no rows")??;
-    let block = first.get_column_iter().find(|(name, _)| *name == BLOCK_NUMBER);
+    let first = reader
+        .get_row_iter(None)?
+        .next()
+        .context("the file has no rows")??;
+    let block = first
+        .get_column_iter()
+        .find(|(name, _)| *name == BLOCK_NUMBER);
     let first_block = match block {
         Some((_, Field::Long(number))) => u64::try_from(*number)?,
         Some((_, Field::ULong(number))) => *number,
@@ -64,7 +69,9 @@ pub(crate) fn make<const N: usize>(
             0 => block_numbers(blocks, rows)?,
             _ => numbers(blocks.start ^ hash(columns[index - 1]), rows),
         };
-        column.typed::<Int64Type>().write_batch(&values, None, None)?;
+        column
+            .typed::<Int64Type>()
+            .write_batch(&values, None, None)?;
         column.close()?;
         index += 1;
     }
@@ -80,7 +87,9 @@ fn schema(columns: &[&str]) -> anyhow::Result<Type> {
         column.build().map(Arc::new)
     };
     let fields = names.map(column).collect::<Result<Vec<_>, _>>()?;
-    Ok(Type::group_type_builder("rows").with_fields(fields).build()?)
+    Ok(Type::group_type_builder("rows")
+        .with_fields(fields)
+        .build()?)
 }
 
 fn block_numbers(blocks: &Range<u64>, rows: u64) -> anyhow::Result<Vec<i64>> {
@@ -91,7 +100,9 @@ fn block_numbers(blocks: &Range<u64>, rows: u64) -> anyhow::Result<Vec<i64>> {
 
 fn numbers(seed: u64, rows: u64) -> Vec<i64> {
     let mut random = fastrand::Rng::with_seed(seed);
-    (0..rows).map(|_| random.i64(0..1_000_000_000_000)).collect()
+    (0..rows)
+        .map(|_| random.i64(0..1_000_000_000_000))
+        .collect()
 }
 
 fn hash(name: &str) -> u64 {

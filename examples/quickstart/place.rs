@@ -70,7 +70,11 @@ impl Place {
             Fate::IsKept => println!("\nKept      {path}"),
             Fate::WasThere => println!("\nLeft      {path}, since something was in it before"),
         }
-        let dir = if self.fate == Fate::Goes { "DIR".to_owned() } else { path.to_string() };
+        let dir = if self.fate == Fate::Goes {
+            "DIR".to_owned()
+        } else {
+            path.to_string()
+        };
         let again = format!("cargo run --release --example quickstart -- --data-dir {dir} --keep");
         let query = format!(
             "SELECT dataset_id, count(*) FROM read_parquet(\
@@ -78,7 +82,10 @@ impl Place {
         );
         println!("\nTo try next");
         for (command, purpose) in [
-            (again.as_str(), "keep the directory; run it twice: only what is missing is fetched"),
+            (
+                again.as_str(),
+                "keep the directory; run it twice: only what is missing is fetched",
+            ),
             (
                 &format!("{again} --rate 20"),
                 "slowly: Ctrl-C half way, then again: it goes on there",
@@ -87,7 +94,10 @@ impl Place {
                 &format!("duckdb -c \"{query}\""),
                 "any Hive-aware reader reads the directory as it is",
             ),
-            ("cargo doc --open", "the documentation; ARCHITECTURE.md tells how it works"),
+            (
+                "cargo doc --open",
+                "the documentation; ARCHITECTURE.md tells how it works",
+            ),
             ("cargo test", "the tests"),
         ] {
             println!("  # {purpose}\n  {command}");

@@ -35,7 +35,14 @@ impl Held {
         on_release: Arc<dyn OnRelease>,
         directory: Arc<dyn Any + Send + Sync>,
     ) -> Arc<Self> {
-        Arc::new(Held { spec, files, generation, path, on_release, _directory: directory })
+        Arc::new(Held {
+            spec,
+            files,
+            generation,
+            path,
+            on_release,
+            _directory: directory,
+        })
     }
 
     pub(super) fn id(&self) -> &ChunkId {
@@ -59,7 +66,9 @@ impl Drop for Held {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Held")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 

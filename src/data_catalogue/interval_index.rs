@@ -21,8 +21,9 @@ mod tests;
 
 /// A map from `(start, id)` to a value, each with the half-open block range `start..end`.
 ///
-/// With `n` entries, `insert`, `remove`, `get`, `find` and `bounds` are O(log n) whatever the
-/// ranges are. So is a change in the worst case: no step touches more than one path of nodes.
+/// With `n` entries, `insert`, `remove`, `get` and `find` are O(log n) each time, not on average,
+/// and whatever the ranges are: a change touches one path of nodes and their neighbours, and no
+/// allocation is larger than a node.
 pub(crate) struct IntervalIndex<V> {
     root: Node<V>,
     /// Entries in the tree.
@@ -39,6 +40,7 @@ impl<V> IntervalIndex<V> {
     }
 
     /// The number of entries.
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -56,8 +58,9 @@ impl<V> IntervalIndex<V> {
     /// block's, yet would break the gaps that `missing` reports.
     pub(crate) fn insert(&mut self, range: Range<u64>, id: ChunkId, value: V) -> Option<V> {
         assert!(!range.is_empty(), "a chunk covers at least one block");
-        let replaced = self.root.insert(&range, &id, value);
-        self.root.grow_if_full(range.start, &id);
+        let start = range.start;
+        let replaced = self.root.insert(range, &id, value);
+        self.root.grow_if_full(start, &id);
         self.len += usize::from(replaced.is_none());
         replaced
     }
@@ -71,6 +74,7 @@ impl<V> IntervalIndex<V> {
     }
 
     /// The value of the entry with this start and id.
+    #[cfg(test)]
     pub(crate) fn get(&self, start: u64, id: &ChunkId) -> Option<&V> {
         self.root.get(start, id)
     }
@@ -79,15 +83,13 @@ impl<V> IntervalIndex<V> {
     /// start, and of those the one with the smallest id.
     pub(crate) fn find(&self, block: u64) -> Option<&V> {
         let (leaf, row) = self.root.last_covering(block)?;
-        let start = leaf.start(row);
-        // The last one covering has the start, but the greatest id. It is alone unless the row
-        // before it has the same start, which in row 0 only another leaf can tell.
-        let alone = row > 0 && leaf.start(row - 1) < start;
-        let (leaf, row) = if alone {
-            (leaf, row)
-        } else {
-            self.root.first_covering(start, block)?
-        };
+        let start = leaf.range(row).start;
+        // Of those that cover the block with this start, the last has the greatest id. The row
+        // before tells that there is no other; before row 0 lies another leaf, which may have one.
+        if row > 0 && leaf.range(row - 1).start < start {
+            return Some(leaf.item(row));
+        }
+        let (leaf, row) = self.root.first_reaching(start, block)?;
         Some(leaf.item(row))
     }
 
@@ -120,10 +122,14 @@ impl<V> IntervalIndex<V> {
 
     /// From the first block that an entry covers to the greatest end.
     pub(crate) fn bounds(&self) -> Option<Range<u64>> {
-        (!self.is_empty()).then(|| self.root.bounds())
+        let ranges = self.root.ranges();
+        let start = ranges.first()?.start;
+        let end = ranges.iter().map(|range| range.end).max()?;
+        Some(start..end)
     }
 
     /// All entries in block order.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> Covering<'_, V> {
         // Every range has a block, and the greatest block that one can have is `u64::MAX - 1`.
         self.covering(0..u64::MAX)
@@ -190,8 +196,7 @@ impl Sweep {
     /// lies before the child ends at `reach`, and what lies behind it starts after the gap. The one
     /// exception on each level is the child that the end of the question cuts.
     fn visit<V>(&mut self, node: &Node<V>) {
-        for row in 0..node.len() {
-            let range = node.range(row);
+        for (row, range) in node.ranges().iter().enumerate() {
             if range.start >= self.end {
                 break;
             }
@@ -205,7 +210,7 @@ impl Sweep {
     }
 
     /// Goes on to the end of a range that has no gap behind `reach`, noting the one before it.
-    fn cover(&mut self, range: Range<u64>) {
+    fn cover(&mut self, range: &Range<u64>) {
         if range.start > self.reach {
             self.missing.push(self.reach..range.start);
         }

@@ -70,7 +70,10 @@ impl DataCatalogue {
     /// The visible chunk with this id. O(log n).
     pub fn get(&self, chunk_id: &ChunkId) -> Option<ChunkGuard> {
         let registry = self.registry.read();
-        registry.by_id.get(chunk_id).map(|held| ChunkGuard::new(held.clone()))
+        registry
+            .by_id
+            .get(chunk_id)
+            .map(|held| ChunkGuard::new(held.clone()))
     }
 
     /// What holds the blocks of `blocks`, and which of them nothing holds. O(log n + found).
@@ -79,7 +82,10 @@ impl DataCatalogue {
         match registry.datasets.get(dataset_id) {
             None => RangeCover {
                 chunks: Vec::new(),
-                missing: Some(blocks).into_iter().filter(|blocks| !blocks.is_empty()).collect(),
+                missing: Some(blocks)
+                    .into_iter()
+                    .filter(|blocks| !blocks.is_empty())
+                    .collect(),
             },
             Some(index) => RangeCover {
                 chunks: index
@@ -108,7 +114,9 @@ impl DataCatalogue {
             if ids.len() < before + SLICE {
                 return ids;
             }
-            from = ids.last().map_or(Bound::Unbounded, |last| Bound::Excluded(*last));
+            from = ids
+                .last()
+                .map_or(Bound::Unbounded, |last| Bound::Excluded(*last));
         }
     }
 

@@ -25,10 +25,20 @@ fn held(n: u8, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<
         scheme: String::new(),
         sha256: None,
     };
-    let spec =
-        ChunkSpec { id: [n; 32], dataset_id: [dataset; 32], block_range, files: vec![file] };
+    let spec = ChunkSpec {
+        id: [n; 32],
+        dataset_id: [dataset; 32],
+        block_range,
+        files: vec![file],
+    };
     let place = (u64::from(n), Arc::from(Path::new("x")));
-    Held::new(Arc::new(spec), Arc::new([]), place, count.clone(), Arc::new(()))
+    Held::new(
+        Arc::new(spec),
+        Arc::new([]),
+        place,
+        count.clone(),
+        Arc::new(()),
+    )
 }
 
 /// The contract's rules, as they are written.
@@ -40,8 +50,12 @@ impl Model {
         let hit = |(d, r): &(u8, Range<u64>)| {
             *d == dataset && r.start < blocks.end && blocks.start < r.end && !blocks.is_empty()
         };
-        let mut found: Vec<_> =
-            self.0.iter().filter(|(_, c)| hit(c)).map(|(n, (_, r))| (r.start, *n)).collect();
+        let mut found: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(_, c)| hit(c))
+            .map(|(n, (_, r))| (r.start, *n))
+            .collect();
         found.sort_unstable();
         found
     }
@@ -146,9 +160,20 @@ fn the_ids_of_many_chunks_come_whole_and_in_order() {
             scheme: String::new(),
             sha256: None,
         };
-        let spec = ChunkSpec { id: *id, dataset_id: [0; 32], block_range: 0..1, files: vec![file] };
+        let spec = ChunkSpec {
+            id: *id,
+            dataset_id: [0; 32],
+            block_range: 0..1,
+            files: vec![file],
+        };
         let place = (1, Arc::from(Path::new("x")));
-        catalogue.publish(Held::new(Arc::new(spec), Arc::new([]), place, count.clone(), Arc::new(())));
+        catalogue.publish(Held::new(
+            Arc::new(spec),
+            Arc::new([]),
+            place,
+            count.clone(),
+            Arc::new(()),
+        ));
     }
     assert_eq!(catalogue.ids(), ids);
     // An exact number of slices must not go on for ever.

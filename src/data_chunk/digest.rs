@@ -17,7 +17,11 @@ pub(crate) fn hex_decode(text: &str) -> Option<[u8; 32]> {
 
 /// A digest as other programs print it: 64 hexadecimal digits in either case.
 pub(super) fn parse_sha256(text: &str) -> Option<Sha256Digest> {
-    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
+    HEXLOWER_PERMISSIVE
+        .decode(text.as_bytes())
+        .ok()?
+        .try_into()
+        .ok()
 }
 
 /// `#[serde(with)]` for ids.

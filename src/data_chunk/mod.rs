@@ -69,8 +69,11 @@ pub struct DataChunk {
 
 impl fmt::Debug for DataChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files: BTreeMap<&str, String> =
-            self.files.iter().map(|(name, url)| (name.as_str(), redact_url(url))).collect();
+        let files: BTreeMap<&str, String> = self
+            .files
+            .iter()
+            .map(|(name, url)| (name.as_str(), redact_url(url)))
+            .collect();
         f.debug_struct("DataChunk")
             .field("id", &hex_encode(&self.id))
             .field("dataset_id", &hex_encode(&self.dataset_id))

@@ -45,9 +45,19 @@ impl ChunkSpec {
     ///
     /// Whether a source serves each scheme is not known here and is for the caller to check.
     pub(crate) fn check(chunk: DataChunk) -> Result<ChunkSpec, Error> {
-        let DataChunk { id, dataset_id, block_range, files } = chunk;
+        let DataChunk {
+            id,
+            dataset_id,
+            block_range,
+            files,
+        } = chunk;
         check_parts(&block_range, files)
-            .map(|files| ChunkSpec { id, dataset_id, block_range, files })
+            .map(|files| ChunkSpec {
+                id,
+                dataset_id,
+                block_range,
+                files,
+            })
             .map_err(|error| error.with_chunk(id))
     }
 
@@ -69,7 +79,12 @@ impl ChunkSpec {
             || (0..self.files.len()).any(|i| names(self, i) != names(other, i))
         {
             Some("files")
-        } else if self.files.iter().zip(&other.files).any(|(a, b)| a.sha256 != b.sha256) {
+        } else if self
+            .files
+            .iter()
+            .zip(&other.files)
+            .any(|(a, b)| a.sha256 != b.sha256)
+        {
             Some("sha256")
         } else {
             None
@@ -78,7 +93,10 @@ impl ChunkSpec {
 
     /// Whether the content is the same and so are the URLs.
     pub(crate) fn same_urls(&self, other: &ChunkSpec) -> bool {
-        self.files.iter().map(|f| &f.url).eq(other.files.iter().map(|f| &f.url))
+        self.files
+            .iter()
+            .map(|f| &f.url)
+            .eq(other.files.iter().map(|f| &f.url))
     }
 
     /// Whether the URLs are known, that is, whether the chunk can be fetched.
@@ -189,7 +207,10 @@ mod tests {
             id: [1; 32],
             dataset_id: [2; 32],
             block_range: 0..35,
-            files: files.iter().map(|(n, u)| ((*n).to_owned(), (*u).to_owned())).collect(),
+            files: files
+                .iter()
+                .map(|(n, u)| ((*n).to_owned(), (*u).to_owned()))
+                .collect(),
         }
     }
 
@@ -197,14 +218,31 @@ mod tests {
     fn what_may_not_be_a_file_name() {
         let too_long = "x".repeat(256);
         for name in [
-            "", ".", "..", "/etc/passwd", "a/b", "a\\b", "a\0b", "a\nb", "a\u{7f}", "a\u{85}b",
-            &too_long, "_chunk.json", "_parts",
+            "",
+            ".",
+            "..",
+            "/etc/passwd",
+            "a/b",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "a\u{7f}",
+            "a\u{85}b",
+            &too_long,
+            "_chunk.json",
+            "_parts",
         ] {
             let error = ChunkSpec::check(chunk(&[(name, "http://h/a")])).unwrap_err();
-            assert!(error.to_string().starts_with("files: "), "{name:?}: {error}");
+            assert!(
+                error.to_string().starts_with("files: "),
+                "{name:?}: {error}"
+            );
         }
         for name in ["a", "...", "_x", ".x", "ü.parquet", &"x".repeat(255)] {
-            assert!(ChunkSpec::check(chunk(&[(name, "http://h/a")])).is_ok(), "{name:?}");
+            assert!(
+                ChunkSpec::check(chunk(&[(name, "http://h/a")])).is_ok(),
+                "{name:?}"
+            );
         }
     }
 
@@ -212,7 +250,10 @@ mod tests {
     #[allow(clippy::reversed_empty_ranges)]
     fn ranges_hold_at_least_one_block() {
         for range in [0..0, 5..5, 5..4, u64::MAX..u64::MAX, u64::MAX..0] {
-            let bad = DataChunk { block_range: range, ..chunk(&[("a", "http://h/a")]) };
+            let bad = DataChunk {
+                block_range: range,
+                ..chunk(&[("a", "http://h/a")])
+            };
             let error = ChunkSpec::check(bad).unwrap_err();
             assert!(error.to_string().starts_with("block_range: "), "{error}");
         }
@@ -225,14 +266,21 @@ mod tests {
         let plain = check("http://h/a");
         assert!(plain.same_content(&check("http://elsewhere/b?x")));
         assert!(!plain.same_urls(&check("http://elsewhere/b?x")));
-        assert_eq!(plain.first_difference(&check(&digest("00"))), Some("sha256"));
+        assert_eq!(
+            plain.first_difference(&check(&digest("00"))),
+            Some("sha256")
+        );
         assert_ne!(plain.fingerprint(), check(&digest("00")).fingerprint());
-        assert_eq!(plain.fingerprint(), check("http://elsewhere/b?x").fingerprint());
+        assert_eq!(
+            plain.fingerprint(),
+            check("http://elsewhere/b?x").fingerprint()
+        );
     }
 
     #[test]
     fn an_error_about_a_url_does_not_repeat_its_secrets() {
-        let error = ChunkSpec::check(chunk(&[("a", "http://u:canary@h/a?canary#canary")])).unwrap_err();
+        let error =
+            ChunkSpec::check(chunk(&[("a", "http://u:canary@h/a?canary#canary")])).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(!text.contains("canary"), "{text}");
         assert!(text.contains("http://h/a"), "{text}");

@@ -82,17 +82,30 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for text in ["", "a.parquet", "//host/a", "http://exa mple.com/", "http://[::1", "http://h/%zz"] {
+        for text in [
+            "",
+            "a.parquet",
+            "//host/a",
+            "http://exa mple.com/",
+            "http://[::1",
+            "http://h/%zz",
+        ] {
             assert!(parse_file_url(text).is_err(), "{text:?}");
         }
         for fragment in ["", "sha256=", "sha256=00", "sha512=00", "part"] {
-            assert!(parse_file_url(&format!("http://h/a#{fragment}")).is_err(), "{fragment:?}");
+            assert!(
+                parse_file_url(&format!("http://h/a#{fragment}")).is_err(),
+                "{fragment:?}"
+            );
         }
     }
 
     #[test]
     fn redaction_keeps_what_locates_and_drops_what_authorises() {
-        assert_eq!(redact_url("http://u:p@h:8080/a/b?q=1#f"), "http://h:8080/a/b");
+        assert_eq!(
+            redact_url("http://u:p@h:8080/a/b?q=1#f"),
+            "http://h:8080/a/b"
+        );
         assert_eq!(redact_url("http://[::1]:1/a"), "http://[::1]:1/a");
         assert_eq!(redact_url("file:///data/a"), "file:///data/a");
         assert_eq!(redact_url("mem:a?key"), "mem:a");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::DataManagerImpl;
 use super::sources::Sources;
-use crate::data_source::{DataSource, FileSource, HttpOptions, HttpSource};
 pub use crate::data_source::Durability;
+use crate::data_source::{DataSource, FileSource, HttpOptions, HttpSource};
 use crate::error::Error;
 
 /// Sets up a [`DataManagerImpl`]; made by [`DataManagerImpl::builder`].
@@ -157,7 +157,7 @@ impl DataManagerBuilder {
     /// otherwise what the file system said.
     pub fn open(self) -> Result<DataManagerImpl, Error> {
         self.check()?;
-        DataManagerImpl::start(self)
+        DataManagerImpl::start(&self)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -178,12 +178,20 @@ impl DataManagerBuilder {
             }
         }
         if self.longest_backoff < self.first_backoff {
-            return Err(Error::refused("longest_backoff", "is shorter than first_backoff"));
+            return Err(Error::refused(
+                "longest_backoff",
+                "is shorter than first_backoff",
+            ));
         }
         for (scheme, _) in &self.custom {
-            let letters = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+            let letters = scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
             if !letters || !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) {
-                return Err(Error::refused("source", format!("{scheme:?} is not a URL scheme")));
+                return Err(Error::refused(
+                    "source",
+                    format!("{scheme:?} is not a URL scheme"),
+                ));
             }
         }
         Ok(())
@@ -194,7 +202,10 @@ impl DataManagerBuilder {
         let http: Arc<dyn DataSource> = Arc::new(HttpSource::new(self.http.clone()));
         sources.insert("http", http.clone());
         sources.insert("https", http);
-        sources.insert("file", Arc::new(FileSource::new(self.file_roots.iter().cloned())));
+        sources.insert(
+            "file",
+            Arc::new(FileSource::new(self.file_roots.iter().cloned())),
+        );
         for (scheme, source) in &self.custom {
             sources.insert(scheme, source.clone());
         }

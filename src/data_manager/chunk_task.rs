@@ -58,7 +58,10 @@ impl Completion {
     }
 
     pub(super) fn task(&self) -> ChunkTask {
-        ChunkTask { completion: self.clone(), waker_key: None }
+        ChunkTask {
+            completion: self.clone(),
+            waker_key: None,
+        }
     }
 }
 
@@ -157,7 +160,9 @@ impl Drop for ChunkTask {
 impl fmt::Debug for ChunkTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = self.completion.0.state.lock().outcome.clone();
-        f.debug_struct("ChunkTask").field("outcome", &outcome).finish_non_exhaustive()
+        f.debug_struct("ChunkTask")
+            .field("outcome", &outcome)
+            .finish_non_exhaustive()
     }
 }
 
@@ -177,9 +182,15 @@ mod tests {
         completion.complete(Ok(()));
         let mut awaited = awaited;
         for _ in 0..2 {
-            assert_eq!(block_on(&mut awaited).unwrap_err().kind(), ErrorKind::Digest);
+            assert_eq!(
+                block_on(&mut awaited).unwrap_err().kind(),
+                ErrorKind::Digest
+            );
         }
-        assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Digest);
+        assert_eq!(
+            waiter.join().unwrap().unwrap_err().kind(),
+            ErrorKind::Digest
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! catalogue that it decided, so that what is visible is what was decided, in that order. Never
 //! under it: IO, a wake, a callback, the end of a task, the drop of a chunk's last reference.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::events::{Event, EventHub};
 use super::planner::{Action, LeavingJob, Moment, Planner};
 use super::releases::Releases;
 use super::sources::Sources;
+use super::stats::Stats;
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkFile, ChunkId};
 use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk};
@@ -38,8 +40,17 @@ pub(super) struct Core {
     tasks: Weak<TasksManager>,
     pool: Weak<BlockingPool>,
     /// The task that calls the planner at the next time it asked for.
-    alarm: Mutex<Option<JoinHandle<()>>>,
+    alarm: Mutex<Alarm>,
+    /// Bytes that arrived since the manager was opened.
+    downloaded_bytes: AtomicU64,
     opened: Instant,
+}
+
+/// The alarm that was decided last.
+#[derive(Default)]
+struct Alarm {
+    number: u64,
+    task: Option<JoinHandle<()>>,
 }
 
 /// What is left to do once the state lock is released.
@@ -70,9 +81,29 @@ impl Core {
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),
             pool: Arc::downgrade(pool),
-            alarm: Mutex::new(None),
+            alarm: Mutex::default(),
+            downloaded_bytes: AtomicU64::new(0),
             opened: Instant::now(),
         })
+    }
+
+    /// Bytes arrived.
+    pub(super) fn count_bytes(&self, count: u64) {
+        self.downloaded_bytes.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn stats(&self, slots: usize) -> Stats {
+        let (chunks, mut totals, files_in_flight) = self.look(|planner, _| {
+            let (chunks, totals) = planner.counts();
+            (chunks, totals, planner.files_in_flight())
+        });
+        totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
+        Stats {
+            chunks,
+            files_in_flight,
+            slots,
+            totals,
+        }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -85,10 +116,7 @@ impl Core {
     }
 
     /// Tells the planner a fact and carries out what it decides.
-    pub(super) fn apply<R>(
-        self: &Arc<Self>,
-        fact: impl FnOnce(&mut Planner, Moment) -> R,
-    ) -> R {
+    pub(super) fn apply<R>(self: &Arc<Self>, fact: impl FnOnce(&mut Planner, Moment) -> R) -> R {
         let (result, deferred) = self.decide(fact);
         self.carry_out(deferred);
         result
@@ -145,18 +173,27 @@ impl Core {
         drop(pool);
         match operation.await {
             Ok(result) => result,
-            Err(lost) => Err(Error::new(ErrorKind::Internal, format!("a job was lost: {lost}"))),
+            Err(lost) => Err(Error::new(
+                ErrorKind::Internal,
+                format!("a job was lost: {lost}"),
+            )),
         }
     }
 
     /// Gives `job` to the blocking pool, behind what waits there; false if there is none any more.
     pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) -> bool {
         // The job reports for itself: what `run` returns says no more than that.
-        self.pool.upgrade().map(|pool| drop::<IoOperation<()>>(pool.run(job))).is_some()
+        self.pool
+            .upgrade()
+            .map(|pool| drop::<IoOperation<()>>(pool.run(job)))
+            .is_some()
     }
 
     pub(super) fn submit_urgent(&self, job: impl FnOnce() + Send + 'static) -> bool {
-        self.pool.upgrade().map(|pool| drop::<IoOperation<()>>(pool.run_urgent(job))).is_some()
+        self.pool
+            .upgrade()
+            .map(|pool| drop::<IoOperation<()>>(pool.run_urgent(job)))
+            .is_some()
     }
 
     pub(super) fn spawn(
@@ -170,18 +207,20 @@ impl Core {
     pub(super) fn close(self: &Arc<Self>) {
         drop(self.catalogue.clear());
         drop(self.store.lock().take());
-        let alarm = self.alarm.lock().take();
+        let alarm = self.alarm.lock().task.take();
         if let Some(alarm) = alarm {
             alarm.cancel();
         }
+        self.state.lock().clear();
         self.hub.close();
     }
 
-    fn decide<R>(
-        self: &Arc<Self>,
-        fact: impl FnOnce(&mut Planner, Moment) -> R,
-    ) -> (R, Deferred) {
-        let mut deferred = Deferred { actions: Vec::new(), held: Vec::new(), calm: false };
+    fn decide<R>(self: &Arc<Self>, fact: impl FnOnce(&mut Planner, Moment) -> R) -> (R, Deferred) {
+        let mut deferred = Deferred {
+            actions: Vec::new(),
+            held: Vec::new(),
+            calm: false,
+        };
         let mut planner = self.state.lock();
         let now = self.now();
         let result = fact(&mut planner, now);
@@ -189,7 +228,9 @@ impl Core {
             match action {
                 Action::Publish(stored) => {
                     let held = self.hold(&stored);
-                    deferred.held.extend(held.and_then(|held| self.catalogue.publish(held)));
+                    deferred
+                        .held
+                        .extend(held.and_then(|held| self.catalogue.publish(held)));
                 }
                 Action::Retract(id) => deferred.held.extend(self.catalogue.retract(&id)),
                 Action::Emit(event) => self.hub.push(&event),
@@ -227,7 +268,7 @@ impl Core {
 
     fn decide_releases(self: &Arc<Self>) -> Deferred {
         let released = self.releases.take();
-        let (_, deferred) = self.decide(|planner, now| {
+        let ((), deferred) = self.decide(|planner, now| {
             for (id, generation) in released {
                 planner.released(now, id, generation);
             }
@@ -257,7 +298,7 @@ impl Core {
                 core.apply(|planner, now| planner.leaving_job_ended(now, key, result));
             }),
             Action::Complete(completion, outcome) => completion.complete(outcome),
-            Action::Alarm(at) => self.set_alarm(at),
+            Action::Alarm { at, number } => self.set_alarm(at, number),
             // Carried out under the lock.
             Action::Publish(_) | Action::Retract(_) | Action::Emit(_) => {}
         }
@@ -291,19 +332,28 @@ impl Core {
         Ok(())
     }
 
-    fn set_alarm(self: &Arc<Self>, at: Moment) {
+    fn set_alarm(self: &Arc<Self>, at: Moment, number: u64) {
         let core = Arc::downgrade(self);
         let delay = at.saturating_sub(self.now());
         let task = self.spawn(async move {
             sleep(delay).await;
             if let Some(core) = core.upgrade() {
-                core.apply(|planner, now| planner.tick(now));
+                core.apply(Planner::tick);
             }
         });
-        let earlier = std::mem::replace(&mut *self.alarm.lock(), task);
-        // The planner counts on the one it asked for last.
-        if let Some(earlier) = earlier {
-            earlier.cancel();
+        let alarm = Alarm { number, task };
+        let outdated = {
+            let mut current = self.alarm.lock();
+            // Two threads may carry their actions out in another order than they were decided in:
+            // the planner counts on the one it asked for last.
+            if current.number < number {
+                std::mem::replace(&mut *current, alarm)
+            } else {
+                alarm
+            }
+        };
+        if let Some(task) = outdated.task {
+            task.cancel();
         }
     }
 
@@ -355,7 +405,11 @@ impl Core {
                     self.state.lock().counters_mut().foreign += 1;
                     self.emit(&Event::Foreign { path });
                 }
-                Finding::Quarantined { chunk_id, path, error } => {
+                Finding::Quarantined {
+                    chunk_id,
+                    path,
+                    error,
+                } => {
                     self.state.lock().counters_mut().quarantined += 1;
                     self.emit(&Event::Damaged { chunk_id, error });
                     self.emit(&Event::Quarantined { chunk_id, path });
@@ -371,9 +425,16 @@ impl Core {
     fn hold(&self, stored: &StoredChunk) -> Option<Arc<Held>> {
         let store = self.store()?;
         let names = stored.spec.files.iter().zip(stored.files.iter());
-        let files: Arc<[ChunkFile]> =
-            names.map(|(file, len)| ChunkFile::new(file.name.clone(), len.len_bytes)).collect();
+        let files: Arc<[ChunkFile]> = names
+            .map(|(file, len)| ChunkFile::new(file.name.clone(), len.len_bytes))
+            .collect();
         let place = (stored.generation, stored.path.clone());
-        Some(Held::new(stored.spec.clone(), files, place, self.releases.clone(), store.lock()))
+        Some(Held::new(
+            stored.spec.clone(),
+            files,
+            place,
+            self.releases.clone(),
+            store.lock(),
+        ))
     }
 }

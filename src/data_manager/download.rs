@@ -48,7 +48,9 @@ async fn bring(core: Arc<Core>, transfer: Arc<Transfer>, operation: IoOperation<
     let committed = match outcome {
         Err(failure) => Err(failure),
         Ok(_) if !wanted(&core) => Err(FetchFailure::Cancelled),
-        Ok(files) => commit(&core, &transfer, files).await.map_err(FetchFailure::Transient),
+        Ok(files) => commit(&core, &transfer, files)
+            .await
+            .map_err(FetchFailure::Transient),
     };
     let arrived = match &committed {
         // What could not be committed was perhaps not there any more: it is fetched again.
@@ -79,7 +81,9 @@ fn prepare(mut ticket: Ticket) {
     let staged = match ticket.core.store() {
         None => Err(FetchFailure::Cancelled),
         Some(_) if ticket.transfer.cancel.is_cancelled() => Err(FetchFailure::Cancelled),
-        Some(store) => store.stage(&ticket.transfer.spec).map_err(FetchFailure::Transient),
+        Some(store) => store
+            .stage(&ticket.transfer.spec)
+            .map_err(FetchFailure::Transient),
     };
     match staged {
         Ok(staging) => {
@@ -121,7 +125,10 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         transfer.file_ended(index, Err(FetchFailure::Permanent(error)));
         return;
     };
-    let report = || report_progress(&core, &transfer);
+    let report = |count| {
+        core.count_bytes(count);
+        report_progress(&core, &transfer);
+    };
     let fetcher = Fetcher {
         source: &**source,
         file,
@@ -143,7 +150,11 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
 fn report_progress(core: &Core, transfer: &Transfer) {
     if core.hub.has_subscribers() && transfer.may_report(core.now(), PROGRESS_INTERVAL) {
         let (done_bytes, total_bytes) = transfer.progress();
-        core.emit(&Event::Progress { chunk_id: transfer.spec.id, done_bytes, total_bytes });
+        core.emit(&Event::Progress {
+            chunk_id: transfer.spec.id,
+            done_bytes,
+            total_bytes,
+        });
     }
 }
 
@@ -162,7 +173,13 @@ struct Ticket {
 impl Ticket {
     fn new(core: &Arc<Core>, transfer: &Arc<Transfer>, index: Option<usize>) -> Self {
         let (core, transfer) = (core.clone(), transfer.clone());
-        Ticket { core, transfer, index, end: JobEnd::Failed, reported: false }
+        Ticket {
+            core,
+            transfer,
+            index,
+            end: JobEnd::Failed,
+            reported: false,
+        }
     }
 }
 
@@ -179,7 +196,10 @@ impl Drop for Ticket {
         }
         let (transfer, end) = (&self.transfer, self.end);
         let is_file = self.index.is_some();
-        if self.core.apply(|planner, _| planner.job_ended(transfer, is_file, end)) {
+        if self
+            .core
+            .apply(|planner, _| planner.job_ended(transfer, is_file, end))
+        {
             self.transfer.finish();
         }
     }

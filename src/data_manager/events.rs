@@ -39,7 +39,8 @@ pub enum Event {
         chunk_id: ChunkId,
         /// Bytes staged so far, over all files.
         done_bytes: u64,
-        /// Bytes in all, once every file's length is known.
+        /// Bytes in all, once every file's length is known; a file that still waits for a slot
+        /// has not said how long it is.
         total_bytes: Option<u64>,
     },
     /// An attempt failed in a way that may pass; there will be another one.
@@ -220,7 +221,11 @@ impl Events {
             match deadline {
                 None => self.queue.arrived.wait(&mut state),
                 Some(deadline) => {
-                    let timed_out = self.queue.arrived.wait_until(&mut state, deadline).timed_out();
+                    let timed_out = self
+                        .queue
+                        .arrived
+                        .wait_until(&mut state, deadline)
+                        .timed_out();
                     if timed_out && state.events.is_empty() && !state.closed {
                         return Err(RecvError::Empty);
                     }
@@ -258,7 +263,10 @@ pub(super) struct EventHub {
 impl EventHub {
     /// `capacity`: how many events wait for each subscriber, at least one.
     pub(super) fn new(capacity: usize) -> Self {
-        EventHub { capacity: capacity.max(1), subscribers: Mutex::default() }
+        EventHub {
+            capacity: capacity.max(1),
+            subscribers: Mutex::default(),
+        }
     }
 
     pub(super) fn subscribe(&self) -> Events {
@@ -274,18 +282,25 @@ impl EventHub {
     /// Puts an event into every queue, and wakes nobody: that is for [`notify`](Self::notify),
     /// after the caller let go of its locks.
     pub(super) fn push(&self, event: &Event) {
-        self.subscribers.lock().retain(|subscriber| match subscriber.upgrade() {
-            None => false,
-            Some(queue) => {
-                queue.push(event.clone());
-                true
-            }
-        });
+        self.subscribers
+            .lock()
+            .retain(|subscriber| match subscriber.upgrade() {
+                None => false,
+                Some(queue) => {
+                    queue.push(event.clone());
+                    true
+                }
+            });
     }
 
     /// Wakes whoever waits for an event.
     pub(super) fn notify(&self) {
-        let queues: Vec<_> = self.subscribers.lock().iter().filter_map(Weak::upgrade).collect();
+        let queues: Vec<_> = self
+            .subscribers
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         for queue in queues {
             queue.arrived.notify_all();
         }
@@ -356,6 +371,9 @@ mod tests {
     #[test]
     fn events_are_json_with_hex_ids() {
         let json = serde_json::to_value(removed(0xab)).unwrap();
-        assert_eq!(json, serde_json::json!({"event": "removed", "chunk_id": "ab".repeat(32)}));
+        assert_eq!(
+            json,
+            serde_json::json!({"event": "removed", "chunk_id": "ab".repeat(32)})
+        );
     }
 }

@@ -133,7 +133,7 @@ impl DataManagerImpl {
         DataManagerBuilder::default()
     }
 
-    fn start(builder: DataManagerBuilder) -> Result<Self, Error> {
+    fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
         let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.durability)?;
         let planner = Planner::new(PlannerOptions {
             slots: builder.slots,
@@ -144,7 +144,9 @@ impl DataManagerImpl {
         let tasks = TasksManager::try_new(builder.threads)
             .map_err(|error| Error::io("start the threads that poll", error))?;
         let tasks = Arc::new(tasks);
-        let blocking = Arc::new(BlockingPool::new(builder.slots.saturating_add(SPARE_THREADS)));
+        let blocking = Arc::new(BlockingPool::new(
+            builder.slots.saturating_add(SPARE_THREADS),
+        ));
         let data_dir = store.path().to_owned();
         let hub = EventHub::new(builder.event_queue);
         let core = Core::new(planner, builder.sources(), hub, store, &tasks, &blocking);
@@ -199,7 +201,9 @@ impl DataManagerImpl {
     ///
     /// A transfer that is under way is broken off. The id of a chunk that is not there is fine.
     pub fn delete_chunk(&self, chunk_id: ChunkId) -> ChunkTask {
-        self.core.apply(|planner, now| planner.unwant(now, chunk_id)).task()
+        self.core
+            .apply(|planner, now| planner.unwant(now, chunk_id))
+            .task()
     }
 
     /// The ids of all visible chunks, ascending. Costs by their number.
@@ -252,14 +256,16 @@ impl DataManagerImpl {
         }
         let mut from = None;
         loop {
-            from = self.core.apply(|planner, now| {
-                planner.assignment_sweep(now, epoch, from, ASSIGNMENT_SLICE)
-            });
+            from = self
+                .core
+                .apply(|planner, now| planner.assignment_sweep(now, epoch, from, ASSIGNMENT_SLICE));
             if from.is_none() {
                 break;
             }
         }
-        self.core.apply(|planner, _| planner.assignment_end(epoch)).task()
+        self.core
+            .apply(|planner, _| planner.assignment_end(epoch))
+            .task()
     }
 
     /// Blocks until everything that was asked for is reached or failed for good: true then, false
@@ -279,10 +285,7 @@ impl DataManagerImpl {
 
     /// The manager's figures at this moment.
     pub fn stats(&self) -> Stats {
-        self.core.look(|planner, _| {
-            let (chunks, totals) = planner.counts();
-            Stats { chunks, totals, files_in_flight: planner.files_in_flight(), slots: self.slots }
-        })
+        self.core.stats(self.slots)
     }
 
     /// Subscribes to what happens from now on.
@@ -303,7 +306,9 @@ impl DataManagerImpl {
     pub fn shutdown(&self, timeout: Duration) -> Result<(), Error> {
         self.core.apply(|planner, _| planner.shut_down());
         let mut pools = self.pools.lock();
-        let Some(Pools { tasks, blocking }) = pools.take() else { return Ok(()) };
+        let Some(Pools { tasks, blocking }) = pools.take() else {
+            return Ok(());
+        };
         let started = std::time::Instant::now();
         let quiet = self.core.wait_until(timeout, Planner::is_quiet);
         self.core.close();
@@ -349,7 +354,9 @@ impl Drop for DataManagerImpl {
 
 impl fmt::Debug for DataManagerImpl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DataManagerImpl").field("data_dir", &self.data_dir).finish_non_exhaustive()
+        f.debug_struct("DataManagerImpl")
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
     }
 }
 

@@ -22,7 +22,11 @@ pub(super) struct Releases {
 impl Releases {
     pub(super) fn new() -> Self {
         let (sender, receiver) = unbounded();
-        Releases { sender, receiver, bell: Mutex::new(None) }
+        Releases {
+            sender,
+            receiver,
+            bell: Mutex::new(None),
+        }
     }
 
     /// Something to await until the next release.

@@ -24,8 +24,14 @@ impl Sources {
     pub(super) fn check(&self, spec: &ChunkSpec) -> Result<(), Error> {
         for file in &spec.files {
             let reason = match self.get(&file.scheme) {
-                None => Some(format!("no source serves the scheme {:?} of the URL", file.scheme)),
-                Some(source) => source.check(&file.url).err().map(|error| format!("the URL {error}")),
+                None => Some(format!(
+                    "no source serves the scheme {:?} of the URL",
+                    file.scheme
+                )),
+                Some(source) => source
+                    .check(&file.url)
+                    .err()
+                    .map(|error| format!("the URL {error}")),
             };
             if let Some(reason) = reason {
                 return Err(Error::refused("files", reason)

@@ -1,7 +1,5 @@
 //! What a manager says about itself when asked.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use crate::data_chunk::{ChunkId, hex_chunk_id};
@@ -45,8 +43,8 @@ pub struct ChunkStatus {
     pub failures: u32,
     /// Why the last attempt failed; absent once one succeeded.
     pub last_error: Option<Error>,
-    /// How long until the next attempt, while it waits for one.
-    pub next_try_in: Option<Duration>,
+    /// How many ms until the next attempt, while it waits for one.
+    pub next_try_in_ms: Option<u64>,
     /// Bytes on disk, complete or not.
     pub done_bytes: u64,
     /// Bytes in all, as far as they are known.
@@ -63,7 +61,7 @@ impl ChunkStatus {
             wanted: false,
             failures: 0,
             last_error: None,
-            next_try_in: None,
+            next_try_in_ms: None,
             done_bytes: 0,
             total_bytes: None,
             leaving: 0,

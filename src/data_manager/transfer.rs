@@ -43,7 +43,9 @@ struct Work {
 /// Whether files can be fetched yet.
 enum Stage {
     /// The staging directory is being prepared; these files were handed out meanwhile.
-    Preparing { waiting: Vec<usize> },
+    Preparing {
+        waiting: Vec<usize>,
+    },
     Ready(Arc<Staging>),
     Failed,
 }
@@ -61,7 +63,9 @@ impl Transfer {
     pub(super) fn new(spec: Arc<ChunkSpec>, attempt: u64, arrived: Arrived) -> Self {
         let files = spec.files.iter().map(|_| FileProgress::default()).collect();
         let work = Work {
-            stage: Stage::Preparing { waiting: Vec::new() },
+            stage: Stage::Preparing {
+                waiting: Vec::new(),
+            },
             arrived,
             failure: None,
             over: false,
@@ -88,7 +92,9 @@ impl Transfer {
                 None => (file.done_bytes(), file.total_bytes()),
             };
             done += file_done;
-            total = total.zip(file_total).map(|(sum, len)| sum.saturating_add(len));
+            total = total
+                .zip(file_total)
+                .map(|(sum, len)| sum.saturating_add(len));
         }
         (done, total)
     }
@@ -101,7 +107,9 @@ impl Transfer {
         let due = last_ms == 0 || since_ms >= interval.as_millis();
         let exchange = || {
             let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
-            self.reported_ms.compare_exchange(last_ms, now_ms, order, failed).is_ok()
+            self.reported_ms
+                .compare_exchange(last_ms, now_ms, order, failed)
+                .is_ok()
         };
         due && exchange()
     }
@@ -176,7 +184,10 @@ impl Transfer {
         let (completer, outcome) = {
             let mut work = self.work.lock();
             work.over = true;
-            (work.completer.take(), work.outcome(self.cancel.is_cancelled()))
+            (
+                work.completer.take(),
+                work.outcome(self.cancel.is_cancelled()),
+            )
         };
         if let Some(completer) = completer {
             completer.complete(outcome);

@@ -63,7 +63,10 @@ impl CancelToken {
                 hook();
             }
         }
-        CancelHook { token: self.clone(), key }
+        CancelHook {
+            token: self.clone(),
+            key,
+        }
     }
 }
 
@@ -75,7 +78,9 @@ fn take_hook(hooks: &Mutex<Vec<(u64, Hook)>>, key: u64) -> Option<Hook> {
 
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
+        f.debug_struct("CancelToken")
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
     }
 }
 

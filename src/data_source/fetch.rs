@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::local::{Part, Progress, Staging};
+use super::local::{Part, Progress, Staging, Version};
 use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError};
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
@@ -74,12 +74,12 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) index: usize,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) progress: &'a FileProgress,
-    /// Called after each buffer; must not block.
+    /// Called after each buffer with the bytes in it; must not block.
     pub(crate) on_progress: OnProgress<'a>,
 }
 
 /// A callback that has a `Debug`, so that what holds it can.
-pub(crate) struct OnProgress<'a>(pub(crate) &'a (dyn Fn() + Send + Sync));
+pub(crate) struct OnProgress<'a>(pub(crate) &'a (dyn Fn(u64) + Send + Sync));
 
 impl std::fmt::Debug for OnProgress<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -111,25 +111,35 @@ impl Fetcher<'_> {
         let (mut part, progress) = staging.open_part(self.index).map_err(|e| self.disk(e))?;
         let (opened, mut sums) = match progress {
             Progress::Complete(fetched) => {
-                self.progress.set(fetched.len_bytes, Some(fetched.len_bytes));
+                self.progress
+                    .set(fetched.len_bytes, Some(fetched.len_bytes));
                 return Ok(fetched);
             }
             Progress::Empty => (self.open(None)?, self.no_bytes()),
-            Progress::Partial { validator } => self.resume(&mut part, &validator)?,
+            Progress::Partial(version) => self.resume(&mut part, &version)?,
         };
         if opened.total.is_none() && !opened.self_delimiting && self.file.sha256.is_none() {
             let reason = "the body's end cannot be told from a cut, and no digest is declared";
-            return Err(FetchFailure::Permanent(self.error(ErrorKind::Protocol, reason)));
+            return Err(FetchFailure::Permanent(
+                self.error(ErrorKind::Protocol, reason),
+            ));
         }
         self.progress.set(part.len_bytes(), opened.total);
-        part.remember_validator(opened.validator.as_deref()).map_err(|e| self.disk(e))?;
         let total = opened.total;
+        let version = opened.validator.map(|validator| Version {
+            validator,
+            total_bytes: total,
+        });
+        part.remember(version).map_err(|e| self.disk(e))?;
         self.copy(opened.reader, total, &mut part, &mut sums)?;
         self.check(part, total, sums)
     }
 
     fn no_bytes(&self) -> Checksums {
-        Checksums { xxh3: Xxh3::new(), sha256: self.file.sha256.map(|_| Sha256::new()) }
+        Checksums {
+            xxh3: Xxh3::new(),
+            sha256: self.file.sha256.map(|_| Sha256::new()),
+        }
     }
 
     fn open(&self, resume: Option<(u64, &str)>) -> Result<Opened, FetchFailure> {
@@ -137,7 +147,9 @@ impl Fetcher<'_> {
         if let Some((offset, validator)) = resume {
             request = request.resume(offset, validator);
         }
-        self.source.open(&request).map_err(|error| self.source_failed(error))
+        self.source
+            .open(&request)
+            .map_err(|error| self.source_failed(error))
     }
 
     /// Asks for the rest. Where the source has something else by now, or cannot tell, what is
@@ -145,13 +157,14 @@ impl Fetcher<'_> {
     fn resume(
         &self,
         part: &mut Part,
-        validator: &str,
+        version: &Version,
     ) -> Result<(Opened, Checksums), FetchFailure> {
         let offset = part.len_bytes();
         let mut sums = self.no_bytes();
-        match self.open(Some((offset, validator))) {
-            Ok(opened) if opened.start == offset => {
-                part.read_back(|bytes| sums.update(bytes)).map_err(|e| self.disk(e))?;
+        match self.open(Some((offset, &version.validator))) {
+            Ok(opened) if opened.start == offset && opened.goes_on_with(version) => {
+                part.read_back(|bytes| sums.update(bytes))
+                    .map_err(|e| self.disk(e))?;
                 Ok((opened, sums))
             }
             Ok(opened) if opened.start == 0 => {
@@ -160,14 +173,16 @@ impl Fetcher<'_> {
             }
             Ok(_) => {
                 part.restart().map_err(|e| self.disk(e))?;
-                let reason = "the source went on somewhere else than was asked for";
-                Err(FetchFailure::Transient(self.error(ErrorKind::Protocol, reason)))
+                let reason = "the source went on with something else than was asked for";
+                Err(FetchFailure::Transient(
+                    self.error(ErrorKind::Protocol, reason),
+                ))
             }
             Err(FetchFailure::Cancelled) => Err(FetchFailure::Cancelled),
             Err(failure) => {
-                // Only a source that cannot be reached says nothing about the part. Anything else
-                // may be an answer to "the rest of it", so the next attempt asks for all of it.
-                if !failure.is_network() {
+                // An answer that makes no sense may be one to "the rest of it", so the next attempt
+                // asks for all of it. A source that is away or busy says nothing about the part.
+                if failure.is_nonsense() {
                     part.restart().map_err(|e| self.disk(e))?;
                 }
                 Err(failure)
@@ -183,7 +198,8 @@ impl Fetcher<'_> {
         sums: &mut Checksums,
     ) -> Result<(), FetchFailure> {
         let expected = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
-        let mut buffer = vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
+        let mut buffer =
+            vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
         loop {
             self.stop_if_cancelled()?;
             let count = match reader.read(&mut buffer) {
@@ -198,9 +214,11 @@ impl Fetcher<'_> {
             if total.is_some_and(|total| part.len_bytes() > total) {
                 part.restart().map_err(|e| self.disk(e))?;
                 let reason = "more bytes arrived than the source promised";
-                return Err(FetchFailure::Transient(self.error(ErrorKind::Protocol, reason)));
+                return Err(FetchFailure::Transient(
+                    self.error(ErrorKind::Protocol, reason),
+                ));
             }
-            (self.on_progress.0)();
+            (self.on_progress.0)(count as u64);
         }
     }
 
@@ -215,23 +233,33 @@ impl Fetcher<'_> {
             && len != total
         {
             let reason = format!("the body ended after {len} of {total} bytes");
-            return Err(FetchFailure::Transient(self.error(ErrorKind::Network, &reason)));
+            return Err(FetchFailure::Transient(
+                self.error(ErrorKind::Network, &reason),
+            ));
         }
         let digest: Option<[u8; 32]> = sums.sha256.map(|sha256| sha256.finalize().into());
         if digest != self.file.sha256 {
             part.discard();
             let reason = "the bytes that arrived do not have the declared SHA-256";
-            return Err(FetchFailure::Transient(self.error(ErrorKind::Digest, reason)));
+            return Err(FetchFailure::Transient(
+                self.error(ErrorKind::Digest, reason),
+            ));
         }
         part.complete(sums.xxh3.digest()).map_err(|e| self.disk(e))
     }
 
     fn stop_if_cancelled(&self) -> Result<(), FetchFailure> {
-        if self.cancel.is_cancelled() { Err(FetchFailure::Cancelled) } else { Ok(()) }
+        if self.cancel.is_cancelled() {
+            Err(FetchFailure::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 
     fn error(&self, kind: ErrorKind, reason: &str) -> Error {
-        Error::new(kind, reason).with_file(&self.file.name).with_url(redact_url(&self.file.url))
+        Error::new(kind, reason)
+            .with_file(&self.file.name)
+            .with_url(redact_url(&self.file.url))
     }
 
     /// The local disk failed. That passes or is mended by a person; nothing about the source.
@@ -251,14 +279,34 @@ impl Fetcher<'_> {
         if self.cancel.is_cancelled() {
             return FetchFailure::Cancelled;
         }
-        let SourceError { kind, permanent, cause } = error;
+        let SourceError {
+            kind,
+            permanent,
+            cause,
+        } = error;
         let error = self.error(kind, &format!("{cause:#}")).with_cause(cause);
-        if permanent { FetchFailure::Permanent(error) } else { FetchFailure::Transient(error) }
+        if permanent {
+            FetchFailure::Permanent(error)
+        } else {
+            FetchFailure::Transient(error)
+        }
+    }
+}
+
+impl Opened {
+    /// Whether what follows is of the same file as what is there, as far as the source says.
+    fn goes_on_with(&self, version: &Version) -> bool {
+        let same_length = match (self.total, version.total_bytes) {
+            (Some(now), Some(before)) => now == before,
+            _ => true,
+        };
+        let validator = self.validator.as_ref();
+        same_length && validator.is_none_or(|now| *now == version.validator)
     }
 }
 
 impl FetchFailure {
-    fn is_network(&self) -> bool {
-        matches!(self, FetchFailure::Transient(error) if error.kind() == ErrorKind::Network)
+    fn is_nonsense(&self) -> bool {
+        matches!(self, FetchFailure::Transient(error) if error.kind() == ErrorKind::Protocol)
     }
 }

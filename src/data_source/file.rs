@@ -28,7 +28,9 @@ impl FileSource {
             let real = fs::canonicalize(&root).ok();
             named.into_iter().chain(real)
         };
-        FileSource { roots: roots.into_iter().flat_map(forms).collect() }
+        FileSource {
+            roots: roots.into_iter().flat_map(forms).collect(),
+        }
     }
 
     fn open_below(&self, path: &Path) -> Result<File, SourceError> {
@@ -53,10 +55,10 @@ impl DataSource for FileSource {
     fn check(&self, url: &str) -> anyhow::Result<()> {
         let path = path_of(url)?;
         if self.roots.is_empty() {
-            bail!("file:// is served from no directory: name one on the builder");
+            bail!("is file://, which is served from no directory: see serve_files_from");
         }
         if !self.roots.iter().any(|root| path.starts_with(root)) {
-            bail!("file:// outside the directories that the builder names");
+            bail!("is outside the directories that serve_files_from names");
         }
         Ok(())
     }
@@ -64,12 +66,21 @@ impl DataSource for FileSource {
     fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
         let path = path_of(request.url()).map_err(SourceError::permanent)?;
         let mut file = self.open_below(&path)?;
-        let metadata = file.metadata().map_err(|error| io_error(error, "look at the file"))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| io_error(error, "look at the file"))?;
         let validator = validator_of(&metadata);
         let unchanged = validator.is_some() && validator.as_deref() == request.validator();
-        let start = if unchanged { request.offset().min(metadata.len()) } else { 0 };
-        file.seek(SeekFrom::Start(start)).map_err(|error| io_error(error, "seek"))?;
-        let mut opened = Opened::new(file).starting_at(start).with_total(metadata.len());
+        let start = if unchanged {
+            request.offset().min(metadata.len())
+        } else {
+            0
+        };
+        file.seek(SeekFrom::Start(start))
+            .map_err(|error| io_error(error, "seek"))?;
+        let mut opened = Opened::new(file)
+            .starting_at(start)
+            .with_total(metadata.len());
         opened.validator = validator;
         Ok(opened)
     }
@@ -78,16 +89,21 @@ impl DataSource for FileSource {
 /// The path in a `file://` URL: absolute, decoded, without `.` and `..`.
 fn path_of(url: &str) -> anyhow::Result<PathBuf> {
     let uri = Uri::parse(url).map_err(|_| anyhow!("is not a valid URL"))?;
-    if uri.authority().is_some_and(|authority| !matches!(authority.host(), "" | "localhost")) {
-        bail!("file:// names another host");
+    if uri
+        .authority()
+        .is_some_and(|authority| !matches!(authority.host(), "" | "localhost"))
+    {
+        bail!("names another host");
     }
     if uri.query().is_some() {
-        bail!("file:// has a query");
+        bail!("has a query, which files do not");
     }
-    let path = percent_decode_str(uri.path().as_str()).decode_utf8().context("the path is not UTF-8")?;
+    let path = percent_decode_str(uri.path().as_str())
+        .decode_utf8()
+        .context("the path is not UTF-8")?;
     let dots = path.split('/').any(|part| part == "." || part == "..");
     if !path.starts_with('/') || dots || path.contains('\0') {
-        bail!("file:// needs an absolute path without `.` and `..`");
+        bail!("needs an absolute path without `.` and `..`");
     }
     Ok(PathBuf::from(path.into_owned()))
 }
@@ -143,13 +159,24 @@ mod tests {
         assert_eq!(read(&source, &url(&root.join("a b/c"))).unwrap(), "inside");
         assert!(source.check(&url(&outside.join("secret"))).is_err());
         assert!(source.check(&url(&root.join("../outside/secret"))).is_err());
-        assert!(source.check(&url(&root).replace("file://", "file://example.com")).is_err());
+        assert!(
+            source
+                .check(&url(&root).replace("file://", "file://example.com"))
+                .is_err()
+        );
         for path in [outside.join("secret"), root.join("link"), root.clone()] {
-            assert_eq!(read(&source, &url(&path)).unwrap_err().kind, ErrorKind::Denied);
+            assert_eq!(
+                read(&source, &url(&path)).unwrap_err().kind,
+                ErrorKind::Denied
+            );
         }
         let missing = read(&source, &url(&root.join("missing"))).unwrap_err();
         assert!(missing.permanent && missing.kind == ErrorKind::NotFound);
-        assert!(FileSource::new([]).check(&url(&root.join("a b/c"))).is_err());
+        assert!(
+            FileSource::new([])
+                .check(&url(&root.join("a b/c")))
+                .is_err()
+        );
     }
 
     #[test]
@@ -160,10 +187,18 @@ mod tests {
         let source = FileSource::new([dir.path().to_owned()]);
         let url = format!("file://{}", path.display());
         let cancel = CancelToken::new();
-        let validator = source.open(&OpenRequest::new(&url, &cancel)).unwrap().validator.unwrap();
-        let again = source.open(&OpenRequest::new(&url, &cancel).resume(4, &validator)).unwrap();
+        let validator = source
+            .open(&OpenRequest::new(&url, &cancel))
+            .unwrap()
+            .validator
+            .unwrap();
+        let again = source
+            .open(&OpenRequest::new(&url, &cancel).resume(4, &validator))
+            .unwrap();
         assert_eq!((again.start, again.total), (4, Some(10)));
-        let changed = source.open(&OpenRequest::new(&url, &cancel).resume(4, "other")).unwrap();
+        let changed = source
+            .open(&OpenRequest::new(&url, &cancel).resume(4, "other"))
+            .unwrap();
         assert_eq!(changed.start, 0);
     }
 }

@@ -59,13 +59,17 @@ impl HttpSource {
     /// A source with these limits.
     pub fn new(options: HttpOptions) -> Self {
         let idle = Mutex::new(Vec::new());
-        HttpSource { agents: Arc::new(AgentPool { options, idle }) }
+        HttpSource {
+            agents: Arc::new(AgentPool { options, idle }),
+        }
     }
 }
 
 impl DataSource for HttpSource {
     fn check(&self, url: &str) -> anyhow::Result<()> {
-        let uri = url.parse::<ureq::http::Uri>().map_err(|error| anyhow!("{error}"))?;
+        let uri = url
+            .parse::<ureq::http::Uri>()
+            .map_err(|error| anyhow!("{error}"))?;
         match (uri.scheme(), uri.host()) {
             (Some(_), Some(host)) if !host.is_empty() => Ok(()),
             _ => Err(anyhow!("names no host")),
@@ -81,7 +85,11 @@ impl DataSource for HttpSource {
         let meaning = Meaning::of(&response, request)?;
         let body = response.into_body().into_reader();
         let cancel = request.cancel().clone();
-        let reader = LeasedBody { body: Box::new(body), in_use: Some((lease, hook)), cancel };
+        let reader = LeasedBody {
+            body: Box::new(body),
+            in_use: Some((lease, hook)),
+            cancel,
+        };
         let mut opened = Opened::new(reader).starting_at(meaning.start);
         opened.total = meaning.total;
         opened.validator = meaning.validator;
@@ -125,10 +133,11 @@ fn check_status(status: StatusCode) -> Result<(), SourceError> {
         200 | 206 => Ok(()),
         401 | 403 | 407 => Err(SourceError::permanent(cause()).with_kind(ErrorKind::Denied)),
         404 | 410 => Err(SourceError::permanent(cause())),
-        // 416: what is on disk is not a part of what the server has. The caller starts again.
-        408 | 416 | 425 | 429 | 500..=599 => {
+        408 | 425 | 429 | 500..=599 => {
             Err(SourceError::transient(cause()).with_kind(ErrorKind::Unavailable))
         }
+        // What is on disk is not a part of what the server has: the caller starts again.
+        416 => Err(SourceError::transient(cause()).with_kind(ErrorKind::Protocol)),
         _ => Err(SourceError::permanent(cause()).with_kind(ErrorKind::Protocol)),
     }
 }
@@ -151,7 +160,9 @@ impl Meaning {
             return Err(distrust("the body is compressed, which nobody asked for"));
         }
         // `ureq` takes an empty body for none, and then knows of no length.
-        let empty = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+        let empty = headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length == "0");
         let length = response.body().content_length().or(empty.then_some(0));
         let chunked = headers.contains_key(header::TRANSFER_ENCODING);
         let (start, total) = match response.status() {
@@ -174,16 +185,24 @@ fn partial_content(
     length: Option<u64>,
 ) -> Result<(u64, Option<u64>), SourceError> {
     if request.validator().is_none() {
-        return Err(distrust("the server answered with a part that nobody asked for"));
+        return Err(distrust(
+            "the server answered with a part that nobody asked for",
+        ));
     }
-    let range = headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let range = headers
+        .get(header::CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok());
     let Some((start, end, total)) = range.and_then(parse_content_range) else {
-        return Err(distrust("the Content-Range of the answer cannot be understood"));
+        return Err(distrust(
+            "the Content-Range of the answer cannot be understood",
+        ));
     };
     let whole_rest = total.is_none_or(|total| end + 1 == total);
     let fits = length.is_none_or(|length| length == end - start + 1);
     if start != request.offset() || !whole_rest || !fits {
-        return Err(distrust("the server answered with another part than was asked for"));
+        return Err(distrust(
+            "the server answered with another part than was asked for",
+        ));
     }
     Ok((start, Some(end + 1)))
 }
@@ -197,16 +216,27 @@ fn parse_content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
         digits.then(|| text.parse::<u64>().ok()).flatten()
     };
     let (first, last) = (number(first)?, number(last)?);
-    let total = if total == "*" { None } else { Some(number(total)?) };
+    let total = if total == "*" {
+        None
+    } else {
+        Some(number(total)?)
+    };
     let sound = first <= last && last < u64::MAX && total.is_none_or(|total| last < total);
     sound.then_some((first, last, total))
 }
 
 /// What `If-Range` may present (RFC 9110, section 13.1.5): a strong ETag, else the date.
 fn validator_of(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
     let strong = |tag: &String| tag.starts_with('"') && tag.len() >= 2;
-    text(header::ETAG).filter(strong).or_else(|| text(header::LAST_MODIFIED))
+    text(header::ETAG)
+        .filter(strong)
+        .or_else(|| text(header::LAST_MODIFIED))
 }
 
 fn distrust(reason: &'static str) -> SourceError {
@@ -251,8 +281,15 @@ fn classify(error: &ureq::Error) -> SourceError {
 
 /// Scheme, host and port: connections are kept for the same one only.
 fn host_of(url: &str) -> String {
-    let Ok(uri) = Uri::parse(url) else { return String::new() };
-    let host = uri.authority().map(|a| (a.host().to_ascii_lowercase(), a.port().map(|p| p.as_str())));
+    let Ok(uri) = Uri::parse(url) else {
+        return String::new();
+    };
+    let host = uri.authority().map(|a| {
+        (
+            a.host().to_ascii_lowercase(),
+            a.port().map(fluent_uri::pct_enc::EStr::as_str),
+        )
+    });
     format!("{}:{host:?}", uri.scheme().as_str())
 }
 
@@ -274,7 +311,11 @@ impl AgentPool {
             at.map(|at| idle.remove(at).1)
         };
         let agent = reused.unwrap_or_else(|| new_agent(&self.options));
-        Lease { pool: self.clone(), host: host.to_owned(), agent }
+        Lease {
+            pool: self.clone(),
+            host: host.to_owned(),
+            agent,
+        }
     }
 
     fn give_back(&self, host: String, agent: Agent) {
@@ -323,7 +364,9 @@ struct LeasedBody {
 
 impl LeasedBody {
     fn finish(&mut self) {
-        let Some((lease, hook)) = self.in_use.take() else { return };
+        let Some((lease, hook)) = self.in_use.take() else {
+            return;
+        };
         self.body = Box::new(io::empty());
         drop(hook);
         // A cancellation marks the token before it takes the hooks. So if the token is not marked
@@ -353,8 +396,16 @@ mod tests {
         assert_eq!(parse_content_range("bytes 4-9/10"), Some((4, 9, Some(10))));
         assert_eq!(parse_content_range("bytes 4-9/*"), Some((4, 9, None)));
         for bad in [
-            "", "bytes", "bytes */10", "bytes 9-4/10", "bytes 4-10/10", "bytes +4-9/10",
-            "bytes 4-9", "items 4-9/10", "bytes 0-18446744073709551615/*", "bytes -9/10",
+            "",
+            "bytes",
+            "bytes */10",
+            "bytes 9-4/10",
+            "bytes 4-10/10",
+            "bytes +4-9/10",
+            "bytes 4-9",
+            "items 4-9/10",
+            "bytes 0-18446744073709551615/*",
+            "bytes -9/10",
         ] {
             assert_eq!(parse_content_range(bad), None, "{bad:?}");
         }
@@ -382,8 +433,14 @@ mod tests {
     fn credentials_leave_the_url() {
         let (url, credentials) = split_credentials("http://user:p%40ss@h:1/a?b");
         assert_eq!(url, "http://h:1/a?b");
-        assert_eq!(credentials.as_deref(), Some(BASE64.encode(b"user:p@ss").as_str()));
-        assert_eq!(split_credentials("http://h/a@b"), ("http://h/a@b".to_owned(), None));
+        assert_eq!(
+            credentials.as_deref(),
+            Some(BASE64.encode(b"user:p@ss").as_str())
+        );
+        assert_eq!(
+            split_credentials("http://h/a@b"),
+            ("http://h/a@b".to_owned(), None)
+        );
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub use cancel::CancelToken;
 pub(crate) use fetch::{FetchFailure, FetchedFile, Fetcher, FileProgress, OnProgress};
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
-pub(crate) use local::{Finding, Generation, Removed, Staging, StoredChunk};
 pub use local::{Durability, LocalDataSource};
+pub(crate) use local::{Finding, Generation, Removed, Staging, StoredChunk};
 
 use crate::error::ErrorKind;
 
@@ -52,7 +52,8 @@ pub trait DataSource: Send + Sync + fmt::Debug {
     /// Refuses a URL that this source could never serve. Called while a caller waits: no IO.
     ///
     /// # Errors
-    /// The reason, for the person who wrote the URL.
+    /// The reason, for the person who wrote the URL: what comes after "the URL", such as "names no
+    /// host". It must not repeat credentials.
     fn check(&self, url: &str) -> anyhow::Result<()> {
         let _ = url;
         Ok(())
@@ -78,7 +79,12 @@ pub struct OpenRequest<'a> {
 impl<'a> OpenRequest<'a> {
     /// A request for the whole of `url`.
     pub fn new(url: &'a str, cancel: &'a CancelToken) -> Self {
-        OpenRequest { url, offset: 0, validator: None, cancel }
+        OpenRequest {
+            url,
+            offset: 0,
+            validator: None,
+            cancel,
+        }
     }
 
     /// Asks to go on at byte `offset` of what `validator` stood for.
@@ -184,12 +190,20 @@ pub struct SourceError {
 impl SourceError {
     /// Trying again later may help: the connection broke, the source is busy.
     pub fn transient(cause: impl Into<anyhow::Error>) -> Self {
-        SourceError { kind: ErrorKind::Network, permanent: false, cause: cause.into() }
+        SourceError {
+            kind: ErrorKind::Network,
+            permanent: false,
+            cause: cause.into(),
+        }
     }
 
     /// Trying again as it stands will not help: there is no such file, access is refused.
     pub fn permanent(cause: impl Into<anyhow::Error>) -> Self {
-        SourceError { kind: ErrorKind::NotFound, permanent: true, cause: cause.into() }
+        SourceError {
+            kind: ErrorKind::NotFound,
+            permanent: true,
+            cause: cause.into(),
+        }
     }
 
     /// Says more exactly what kind of failure it is. The defaults are [`ErrorKind::Network`] for

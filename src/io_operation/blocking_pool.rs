@@ -199,7 +199,11 @@ impl BlockingPool {
                         self.shared.empty.wait(&mut state);
                         false
                     }
-                    Some(deadline) => self.shared.empty.wait_until(&mut state, deadline).timed_out(),
+                    Some(deadline) => self
+                        .shared
+                        .empty
+                        .wait_until(&mut state, deadline)
+                        .timed_out(),
                 };
                 if timed_out {
                     break;

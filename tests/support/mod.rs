@@ -1,5 +1,10 @@
 //! What the tests share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it, as a module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of it, as a module"
+)]
 
 pub mod origin;
 
@@ -46,9 +51,16 @@ pub fn chunk<'a>(
     block_range: Range<u64>,
     files: impl IntoIterator<Item = (&'a str, String)>,
 ) -> DataChunk {
-    let files: HashMap<String, String> =
-        files.into_iter().map(|(name, url)| (name.to_owned(), url)).collect();
-    DataChunk { id: id(n), dataset_id: DATASET, block_range, files }
+    let files: HashMap<String, String> = files
+        .into_iter()
+        .map(|(name, url)| (name.to_owned(), url))
+        .collect();
+    DataChunk {
+        id: id(n),
+        dataset_id: DATASET,
+        block_range,
+        files,
+    }
 }
 
 /// Bytes that are not all alike, different for each seed.

@@ -45,7 +45,12 @@ impl Gate {
     fn wait(&self, stop: &AtomicBool) {
         let mut open = self.0.0.lock().unwrap();
         while !*open && !stop.load(Ordering::SeqCst) {
-            open = self.0.1.wait_timeout(open, Duration::from_millis(50)).unwrap().0;
+            open = self
+                .0
+                .1
+                .wait_timeout(open, Duration::from_millis(50))
+                .unwrap()
+                .0;
         }
     }
 }
@@ -94,7 +99,11 @@ impl Origin {
             let shared = shared.clone();
             std::thread::spawn(move || accept(&listener, &shared))
         };
-        Origin { address, shared, acceptor: Some(acceptor) }
+        Origin {
+            address,
+            shared,
+            acceptor: Some(acceptor),
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -113,7 +122,12 @@ impl Origin {
 
     /// Gives these replies in turn; the last one stays.
     pub fn script(&self, path: &str, replies: Vec<Reply>) {
-        self.shared.state.lock().unwrap().replies.insert(format!("/{path}"), replies);
+        self.shared
+            .state
+            .lock()
+            .unwrap()
+            .replies
+            .insert(format!("/{path}"), replies);
     }
 
     pub fn requests(&self) -> Vec<Request> {
@@ -123,7 +137,10 @@ impl Origin {
     /// How often `path` was asked for.
     pub fn hits(&self, path: &str) -> usize {
         let path = format!("/{path}");
-        self.requests().iter().filter(|request| request.path == path).count()
+        self.requests()
+            .iter()
+            .filter(|request| request.path == path)
+            .count()
     }
 
     /// The most requests that were answered at the same time.
@@ -135,7 +152,12 @@ impl Origin {
     pub fn wait_for_hits(&self, path: &str, count: usize) {
         self.wait_for(|state| {
             let path = format!("/{path}");
-            state.requests.iter().filter(|request| request.path == path).count() >= count
+            state
+                .requests
+                .iter()
+                .filter(|request| request.path == path)
+                .count()
+                >= count
         });
     }
 
@@ -153,7 +175,10 @@ impl Origin {
             .changed
             .wait_timeout_while(state, DEADLINE, |state| !condition(state))
             .unwrap();
-        assert!(!timeout.timed_out(), "the origin did not see in time what it waited for");
+        assert!(
+            !timeout.timed_out(),
+            "the origin did not see in time what it waited for"
+        );
     }
 }
 
@@ -177,10 +202,15 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.stop.load(Ordering::SeqCst) {
             break;
         }
-        shared.state.lock().unwrap().connections.push(stream.try_clone().unwrap());
+        shared
+            .state
+            .lock()
+            .unwrap()
+            .connections
+            .push(stream.try_clone().unwrap());
         let shared = shared.clone();
         threads.push(std::thread::spawn(move || {
-            let _ = serve_connection(stream, &shared);
+            let _ = serve_connection(&stream, &shared);
         }));
     }
     for connection in shared.state.lock().unwrap().connections.drain(..) {
@@ -191,7 +221,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn serve_connection(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn serve_connection(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = read_request(&mut reader)? {
         let reply = {
@@ -202,7 +232,7 @@ fn serve_connection(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             next_reply(&mut state, &request.path)
         };
         shared.changed.notify_all();
-        let keep = answer(&stream, &request, &reply, shared);
+        let keep = answer(stream, &request, &reply, shared);
         shared.state.lock().unwrap().active -= 1;
         shared.changed.notify_all();
         if !matches!(keep, Ok(true)) {
@@ -256,7 +286,10 @@ fn answer(
             send_file(stream, request, bytes)
         }
         Reply::Status(status) => {
-            write!(stream, "HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\n\r\n")?;
+            write!(
+                stream,
+                "HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\n\r\n"
+            )?;
             Ok(true)
         }
         Reply::Cut(bytes, count) => {
@@ -293,8 +326,19 @@ fn send_file(mut stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io
     let offset = request
         .headers
         .get("range")
-        .filter(|_| request.headers.get("if-range").is_none_or(|known| *known == tag))
-        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        .filter(|_| {
+            request
+                .headers
+                .get("if-range")
+                .is_none_or(|known| *known == tag)
+        })
+        .and_then(|range| {
+            range
+                .strip_prefix("bytes=")?
+                .strip_suffix('-')?
+                .parse::<usize>()
+                .ok()
+        });
     match offset {
         Some(offset) if offset < len => {
             let (last, rest) = (len - 1, len - offset);
@@ -306,10 +350,16 @@ fn send_file(mut stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io
             stream.write_all(&bytes[offset..])?;
         }
         Some(_) => {
-            write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n")?;
+            write!(
+                stream,
+                "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n"
+            )?;
         }
         None => {
-            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nETag: {tag}\r\n\r\n")?;
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nETag: {tag}\r\n\r\n"
+            )?;
             stream.write_all(bytes)?;
         }
     }
@@ -318,7 +368,10 @@ fn send_file(mut stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io
 
 fn send_start(mut stream: &TcpStream, bytes: &[u8], count: usize) -> std::io::Result<()> {
     let (tag, len) = (etag(bytes), bytes.len());
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nETag: {tag}\r\n\r\n")?;
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nETag: {tag}\r\n\r\n"
+    )?;
     stream.write_all(&bytes[..count])?;
     stream.flush()
 }

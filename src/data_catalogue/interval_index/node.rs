@@ -1,14 +1,18 @@
 //! The nodes of the interval index: rows side by side, and the tree of them.
 //!
-//! Invariants, for every node between two calls (`check_invariants` in the tests holds them):
-//! 1. Rows ascend strictly by `(start, id)`; all leaves are equally deep.
-//! 2. A node has `MIN..WIDTH` rows. The root may have fewer: as a leaf none, else two.
-//! 3. A row of an inner node has the least key and the greatest end of its child, exactly.
-//! 4. Its `solid_from` is the least block from which on the ranges below cover every block up to
-//!    their greatest end: where the last gap among them ends, or, without a gap, the first start.
+//! Invariants, for every node between two calls (`check` holds them in tests):
+//! 1. Rows ascend strictly by `(start, id)`, and so do the entries below from row to row. All
+//!    leaves are equally deep.
+//! 2. A node has at least `MIN` and fewer than `WIDTH` rows. The root may have fewer than `MIN`:
+//!    none if it is a leaf, two if not.
+//! 3. A row of an inner node has the least key of its child, and the greatest end below it.
+//! 4. Its `solid_from` is where the last gap below it ends: the least start from which on the
+//!    ranges below cover every block up to their greatest end.
 //!
-//! 3 gives the queries for a block their worst case, 4 that of `missing`: in a subtree whose
-//! starts all qualify, a greatest end behind the block is proof of an entry there, not a hint.
+//! 3 holds exactly, not as a bound. So where all starts below a row are known to be at or before a
+//! block, an end behind the block proves that an entry below covers it: a query never searches a
+//! subtree in vain, but for the one subtree on each level that the block itself cuts. 4 does the
+//! same for gaps.
 
 use std::mem;
 use std::ops::Range;
@@ -18,16 +22,19 @@ use crate::data_chunk::ChunkId;
 #[cfg(test)]
 mod check;
 
-/// A node that reaches this many rows is split. 64 starts are eight cache lines, of which a search
-/// reads three or so; three levels hold 100,000 entries. Small in tests, to have deep trees soon.
-const WIDTH: usize = if cfg!(test) { 8 } else { 32 };
+/// A node that reaches this many rows is split. Of 16, 32, 64 and 128, 64 was the fastest at a
+/// million entries: five levels at the most. Small in tests, for deep trees of few entries.
+const WIDTH: usize = if cfg!(test) { 16 } else { 64 };
 
-/// A node, other than the root, with fewer rows is joined with a neighbour. A quarter, not half, so
-/// that a node just split is far from both limits, and one may be split near its edge.
+/// The fewest rows of a node other than the root: what a split near the edge puts into a node.
 const MIN: usize = WIDTH / 4;
 
-/// A node: the root's depth, and so every recursion, is below 16 for any number of entries that
-/// fits in memory.
+/// A node that a removal leaves with fewer rows is joined with a neighbour. Just under half: what
+/// comes out of a join, or of a split in the middle, can lose some rows before the next join. The
+/// lower this is, the emptier a long life of changes leaves the nodes.
+const LOW: usize = WIDTH * 7 / 16;
+
+/// A tree of rows. With at least `MIN` children a node, no recursion goes deeper than 16.
 #[derive(Debug)]
 pub(super) enum Node<V> {
     Leaf(Rows<V>),
@@ -42,16 +49,13 @@ pub(super) struct Child<V> {
     pub(super) node: Node<V>,
 }
 
-/// Rows `(start, end, id, item)` in the order of `(start, id)`, column by column.
-///
-/// A query reads starts, then ends, and goes to one item. Apart from each other, they share no
-/// cache line with what is not read.
+/// Rows `(range, id, item)` in the order of `(start, id)`, column by column: a query reads many
+/// ranges, hardly an id, and one item, and should not fetch the rest with them.
 #[derive(Debug)]
 pub(super) struct Rows<T> {
-    starts: Vec<u64>,
-    ends: Vec<u64>,
-    /// Ids are compared among equal starts only, so they need no column of their own.
-    items: Vec<(ChunkId, T)>,
+    ranges: Vec<Range<u64>>,
+    ids: Vec<ChunkId>,
+    items: Vec<T>,
 }
 
 /// What a row of an inner node says about its child.
@@ -67,21 +71,16 @@ impl<V> Node<V> {
         Self::Leaf(Rows::new())
     }
 
-    /// The number of rows in this node itself.
-    pub(super) fn len(&self) -> usize {
-        self.starts().len()
+    /// The range of each row: of an entry in a leaf, from the first start to the greatest end of
+    /// the entries below in an inner node.
+    pub(super) fn ranges(&self) -> &[Range<u64>] {
+        match self {
+            Self::Leaf(rows) => &rows.ranges,
+            Self::Inner(rows) => &rows.ranges,
+        }
     }
 
-    /// A row's range: of one entry in a leaf, of all entries below in an inner node.
-    pub(super) fn range(&self, row: usize) -> Range<u64> {
-        self.starts()[row]..self.ends()[row]
-    }
-
-    /// From the first start to the greatest end of a node with rows.
-    pub(super) fn bounds(&self) -> Range<u64> {
-        self.starts()[0]..self.ends().iter().copied().fold(0, u64::max)
-    }
-
+    #[cfg(test)]
     pub(super) fn get(&self, start: u64, id: &ChunkId) -> Option<&V> {
         match self {
             Self::Leaf(rows) => Some(rows.item(rows.search(start, id).ok()?)),
@@ -91,15 +90,20 @@ impl<V> Node<V> {
 
     /// The last entry, by `(start, id)`, that covers `block`, as its leaf and row.
     ///
-    /// Children are tried from the last that starts at or before `block`. Only that first one can
-    /// disappoint, since some of its starts may be behind `block`: two paths are read at the most.
+    /// The only child that may contain the block and yet disappoint is the last one that starts at
+    /// or before it, since some starts in there may be behind it. So two paths are read at most.
+    ///
+    /// A scan, not a binary search, whose every step waits for the memory that the step before
+    /// chose: at a million entries the scan takes two thirds of the time.
     pub(super) fn last_covering(&self, block: u64) -> Option<(&Rows<V>, usize)> {
-        let started = self.starts().partition_point(|&start| start <= block);
-        let mut rows_reaching = (0..started).rev().filter(|&row| self.ends()[row] > block);
+        let rows_from_last = self.ranges().iter().enumerate().rev();
+        let mut candidates = rows_from_last
+            .filter(|(_, range)| range.contains(&block))
+            .map(|(row, _)| row);
         match self {
-            Self::Leaf(rows) => rows_reaching.next().map(|row| (rows, row)),
+            Self::Leaf(rows) => candidates.next().map(|row| (rows, row)),
             Self::Inner(rows) => {
-                rows_reaching.find_map(|row| rows.item(row).node.last_covering(block))
+                candidates.find_map(|row| rows.item(row).node.last_covering(block))
             }
         }
     }
@@ -107,40 +111,49 @@ impl<V> Node<V> {
     /// The first entry, by `(start, id)`, that starts at or behind `from` and ends behind `block`.
     ///
     /// The mirror of [`Node::last_covering`]: here the first child may hold starts before `from`.
-    pub(super) fn first_covering(&self, from: u64, block: u64) -> Option<(&Rows<V>, usize)> {
-        let before = self.starts().partition_point(|&start| start < from);
-        let reaching = |&row: &usize| self.ends()[row] > block;
+    pub(super) fn first_reaching(&self, from: u64, block: u64) -> Option<(&Rows<V>, usize)> {
+        let before = self.ranges().partition_point(|range| range.start < from);
+        let reaches = |row: &usize| self.ranges()[*row].end > block;
         match self {
-            Self::Leaf(rows) => (before..self.len()).find(reaching).map(|row| (rows, row)),
+            Self::Leaf(rows) => {
+                let row = (before..self.len()).find(reaches)?;
+                Some((rows, row))
+            }
             Self::Inner(rows) => (before.saturating_sub(1)..self.len())
-                .filter(reaching)
-                .find_map(|row| rows.item(row).node.first_covering(from, block)),
+                .filter(reaches)
+                .find_map(|row| rows.item(row).node.first_reaching(from, block)),
         }
     }
 
-    /// The first row from `from` on whose range overlaps `blocks`.
+    /// The first row at or behind `from` whose range overlaps `blocks`, which are not empty.
     pub(super) fn next_overlapping(&self, from: usize, blocks: &Range<u64>) -> Option<usize> {
-        (from..self.len())
-            .take_while(|&row| self.starts()[row] < blocks.end)
-            .find(|&row| self.ends()[row] > blocks.start)
+        self.ranges()[from..]
+            .iter()
+            .take_while(|range| range.start < blocks.end)
+            .position(|range| range.end > blocks.start)
+            .map(|behind| from + behind)
     }
 
-    /// Puts an entry in; the caller splits this node if it is full then.
-    pub(super) fn insert(&mut self, range: &Range<u64>, id: &ChunkId, value: V) -> Option<V> {
+    /// Puts an entry in. The node may be full then, and is for its owner to split.
+    pub(super) fn insert(&mut self, range: Range<u64>, id: &ChunkId, value: V) -> Option<V> {
         match self {
             Self::Leaf(rows) => match rows.search(range.start, id) {
-                Ok(row) => Some(rows.replace(row, range.end, value)),
+                Ok(row) => {
+                    rows.ranges[row] = range;
+                    Some(mem::replace(&mut rows.items[row], value))
+                }
                 Err(row) => {
-                    rows.insert(row, range.clone(), *id, value);
+                    rows.insert(row, range, *id, value);
                     None
                 }
             },
             Self::Inner(rows) => {
-                let row = rows.row_of(range.start, id);
-                let child = &mut rows.item_mut(row).node;
+                let start = range.start;
+                let row = rows.row_of(start, id);
+                let child = &mut rows.items[row].node;
                 let replaced = child.insert(range, id, value);
                 if child.is_full() {
-                    rows.split_child(row, range.start, id);
+                    rows.split_child(row, start, id);
                 } else {
                     rows.refresh(row);
                 }
@@ -149,15 +162,18 @@ impl<V> Node<V> {
         }
     }
 
-    /// Takes an entry out; the caller joins this node with a neighbour if it is too small then.
+    /// Takes an entry out. The node may be too small then, and is for its owner to join.
     pub(super) fn remove(&mut self, start: u64, id: &ChunkId) -> Option<V> {
         match self {
-            Self::Leaf(rows) => Some(rows.remove(rows.search(start, id).ok()?)),
+            Self::Leaf(rows) => {
+                let row = rows.search(start, id).ok()?;
+                Some(rows.remove(row))
+            }
             Self::Inner(rows) => {
                 let row = rows.row_of(start, id);
-                let child = &mut rows.item_mut(row).node;
+                let child = &mut rows.items[row].node;
                 let removed = child.remove(start, id)?;
-                if child.len() < MIN {
+                if child.len() < LOW {
                     rows.join_child(row);
                 } else {
                     rows.refresh(row);
@@ -167,8 +183,7 @@ impl<V> Node<V> {
         }
     }
 
-    /// Of a root that is full makes the two children of a new root. The key is the one that filled
-    /// it.
+    /// Gives a full root a new root above it. The key is the one that filled it.
     pub(super) fn grow_if_full(&mut self, start: u64, id: &ChunkId) {
         if self.is_full() {
             let mut rows = Rows::new();
@@ -181,31 +196,21 @@ impl<V> Node<V> {
     /// Puts an only child in the place of its root.
     pub(super) fn shrink_if_single(&mut self) {
         if let Self::Inner(rows) = self
-            && rows.starts.len() == 1
+            && rows.len() == 1
         {
             *self = rows.remove(0).node;
         }
+    }
+
+    fn len(&self) -> usize {
+        self.ranges().len()
     }
 
     fn is_full(&self) -> bool {
         self.len() >= WIDTH
     }
 
-    fn starts(&self) -> &[u64] {
-        match self {
-            Self::Leaf(rows) => &rows.starts,
-            Self::Inner(rows) => &rows.starts,
-        }
-    }
-
-    fn ends(&self) -> &[u64] {
-        match self {
-            Self::Leaf(rows) => &rows.ends,
-            Self::Inner(rows) => &rows.ends,
-        }
-    }
-
-    /// Moves the rows behind a full node's split point into a new node of the same kind.
+    /// Moves the rows behind the split point of a full node into a new one.
     fn split(&mut self, start: u64, id: &ChunkId) -> Self {
         match self {
             Self::Leaf(rows) => Self::Leaf(rows.split_off(rows.split_point(start, id))),
@@ -213,20 +218,19 @@ impl<V> Node<V> {
         }
     }
 
-    /// Takes the rows of the next node in, or, if they are too many for one, half of all.
-    /// Returns what is left of the next node.
+    /// See [`Rows::join`].
     fn join(&mut self, next: Self) -> Option<Self> {
         match (self, next) {
             (Self::Leaf(rows), Self::Leaf(next)) => rows.join(next).map(Self::Leaf),
             (Self::Inner(rows), Self::Inner(next)) => rows.join(next).map(Self::Inner),
-            _ => unreachable!("all leaves are equally deep"),
+            _ => unreachable!("neighbours are equally deep"),
         }
     }
 
     fn summary(&self) -> Summary {
         match self {
-            Self::Leaf(rows) => rows.summary(|row| rows.starts[row]),
-            Self::Inner(rows) => rows.summary(|row| rows.item(row).solid_from),
+            Self::Leaf(rows) => rows.summary(|row| rows.ranges[row].start),
+            Self::Inner(rows) => rows.summary(|row| rows.items[row].solid_from),
         }
     }
 }
@@ -241,18 +245,17 @@ impl<V> Rows<Child<V>> {
         self.insert(row, range, id, Child { solid_from, node });
     }
 
-    /// Reads again what a row says about its child, after the child has changed.
+    /// Brings a row up to date with its child.
     fn refresh(&mut self, row: usize) {
-        let summary = self.item(row).node.summary();
-        self.starts[row] = summary.range.start;
-        self.ends[row] = summary.range.end;
-        self.items[row].0 = summary.id;
-        self.items[row].1.solid_from = summary.solid_from;
+        let summary = self.items[row].node.summary();
+        self.ranges[row] = summary.range;
+        self.ids[row] = summary.id;
+        self.items[row].solid_from = summary.solid_from;
     }
 
-    /// Splits a full child; the key is the one that filled it.
+    /// Splits a full child. The key is the one that filled it.
     fn split_child(&mut self, row: usize, start: u64, id: &ChunkId) {
-        let next = self.item_mut(row).node.split(start, id);
+        let next = self.items[row].node.split(start, id);
         self.refresh(row);
         self.insert_child(row + 1, next);
     }
@@ -261,7 +264,7 @@ impl<V> Rows<Child<V>> {
     fn join_child(&mut self, row: usize) {
         let row = row.saturating_sub(1);
         let next = self.remove(row + 1).node;
-        let rest = self.item_mut(row).node.join(next);
+        let rest = self.items[row].node.join(next);
         self.refresh(row);
         if let Some(rest) = rest {
             self.insert_child(row + 1, rest);
@@ -270,136 +273,123 @@ impl<V> Rows<Child<V>> {
 }
 
 impl<T> Rows<T> {
-    pub(super) fn start(&self, row: usize) -> u64 {
-        self.starts[row]
-    }
-
     pub(super) fn range(&self, row: usize) -> Range<u64> {
-        self.starts[row]..self.ends[row]
+        self.ranges[row].clone()
     }
 
     pub(super) fn id(&self, row: usize) -> &ChunkId {
-        &self.items[row].0
+        &self.ids[row]
     }
 
     pub(super) fn item(&self, row: usize) -> &T {
-        &self.items[row].1
+        &self.items[row]
     }
 
     const fn new() -> Self {
         Self {
-            starts: Vec::new(),
-            ends: Vec::new(),
+            ranges: Vec::new(),
+            ids: Vec::new(),
             items: Vec::new(),
         }
     }
 
-    fn item_mut(&mut self, row: usize) -> &mut T {
-        &mut self.items[row].1
+    fn len(&self) -> usize {
+        self.ranges.len()
     }
 
-    /// The row of a key, or, as an error, the row that it would get.
+    /// The row of a key, or, as an error, the row that it would get. Ids are compared only among
+    /// equal starts.
     fn search(&self, start: u64, id: &ChunkId) -> Result<usize, usize> {
-        let first = self.starts.partition_point(|&other| other < start);
-        let equal = self.starts[first..].partition_point(|&other| other == start);
-        self.items[first..first + equal]
-            .binary_search_by(|(other, _)| other.cmp(id))
+        let first = self.ranges.partition_point(|range| range.start < start);
+        let equal = self.ranges[first..].partition_point(|range| range.start == start);
+        self.ids[first..first + equal]
+            .binary_search(id)
             .map(|row| first + row)
             .map_err(|row| first + row)
     }
 
-    /// The last row whose key is not greater, or row 0: the child that a key belongs to.
+    /// The last row whose key is not greater, or else row 0: the child that a key belongs to.
     fn row_of(&self, start: u64, id: &ChunkId) -> usize {
         self.search(start, id)
             .unwrap_or_else(|row| row.saturating_sub(1))
     }
 
     fn insert(&mut self, row: usize, range: Range<u64>, id: ChunkId, item: T) {
-        self.starts.insert(row, range.start);
-        self.ends.insert(row, range.end);
-        self.items.insert(row, (id, item));
-    }
-
-    fn replace(&mut self, row: usize, end: u64, item: T) -> T {
-        self.ends[row] = end;
-        mem::replace(self.item_mut(row), item)
+        self.ranges.insert(row, range);
+        self.ids.insert(row, id);
+        self.items.insert(row, item);
     }
 
     fn remove(&mut self, row: usize) -> T {
-        self.starts.remove(row);
-        self.ends.remove(row);
-        self.items.remove(row).1
+        self.ranges.remove(row);
+        self.ids.remove(row);
+        self.items.remove(row)
     }
 
-    /// Where to split full rows that this key has filled: in the middle, but a quarter from the
-    /// edge if the key came in there. Entries that arrive in block order, or in reverse, then leave
-    /// nodes three quarters full behind them, not half.
+    /// Where to split rows that this key has filled: in the middle, but `MIN` from the edge if the
+    /// key came in there. Entries that arrive in block order, or in reverse, so leave nodes three
+    /// quarters full behind them, not half.
     fn split_point(&self, start: u64, id: &ChunkId) -> usize {
-        let row = self.row_of(start, id);
-        if row == 0 {
-            MIN
-        } else if row + 1 == self.starts.len() {
-            row + 1 - MIN
-        } else {
-            WIDTH / 2
+        match self.row_of(start, id) {
+            0 => MIN,
+            row if row + 1 == self.len() => self.len() - MIN,
+            _ => self.len() / 2,
         }
     }
 
     fn split_off(&mut self, row: usize) -> Self {
         Self {
-            starts: split_off(&mut self.starts, row),
-            ends: split_off(&mut self.ends, row),
+            ranges: split_off(&mut self.ranges, row),
+            ids: split_off(&mut self.ids, row),
             items: split_off(&mut self.items, row),
         }
     }
 
     fn append(&mut self, mut next: Self) {
-        self.starts.append(&mut next.starts);
-        self.ends.append(&mut next.ends);
+        self.ranges.append(&mut next.ranges);
+        self.ids.append(&mut next.ids);
         self.items.append(&mut next.items);
     }
 
-    /// See [`Node::join`].
+    /// Takes in all rows of the next node, or, if both have too many for one, half of what both
+    /// have. Returns the rows that stay behind.
     fn join(&mut self, mut next: Self) -> Option<Self> {
-        let len = self.starts.len();
-        let total = len + next.starts.len();
+        let total = self.len() + next.len();
+        let half = total / 2;
         if total < WIDTH {
             self.append(next);
-            return None;
-        }
-        let half = total / 2;
-        let rest = if len < half {
-            let rest = next.split_off(half - len);
+            None
+        } else if self.len() < half {
+            let rest = next.split_off(half - self.len());
             self.append(next);
-            rest
+            Some(rest)
         } else {
             let mut rest = self.split_off(half);
             rest.append(next);
-            rest
-        };
-        Some(rest)
+            Some(rest)
+        }
     }
 
-    /// Sums rows up, of which there is at least one, given `solid_from` of each.
+    /// Sums up the rows, of which there is at least one. `solid_from` is asked for each row's.
     fn summary(&self, solid_from: impl Fn(usize) -> u64) -> Summary {
         let mut solid = solid_from(0);
-        let mut reach = self.ends[0];
-        for row in 1..self.starts.len() {
+        let mut reach = self.ranges[0].end;
+        for (row, range) in self.ranges.iter().enumerate().skip(1) {
             // A gap that ends at or before `reach` is covered by an earlier row.
             if solid_from(row) > reach {
                 solid = solid_from(row);
             }
-            reach = reach.max(self.ends[row]);
+            reach = reach.max(range.end);
         }
         Summary {
-            range: self.starts[0]..reach,
-            id: self.items[0].0,
+            range: self.ranges[0].start..reach,
+            id: self.ids[0],
             solid_from: solid,
         }
     }
 }
 
-/// `Vec::split_off`, but with room up to `WIDTH`: growing by doubling would overshoot it.
+/// `Vec::split_off` with room for `WIDTH` in the tail, past which growing by doubling would go.
 fn split_off<T>(column: &mut Vec<T>, row: usize) -> Vec<T> {
     let mut tail = Vec::with_capacity(WIDTH);
     tail.extend(column.drain(row..));

@@ -59,7 +59,9 @@ pub(super) struct Assignment {
 impl Deletes {
     /// The completion of a delete, if that has not ended.
     pub(super) fn completion(&self, id: DeleteId) -> Option<Completion> {
-        self.pending.get(&id).map(|delete| delete.completion.clone())
+        self.pending
+            .get(&id)
+            .map(|delete| delete.completion.clone())
     }
 }
 
@@ -86,7 +88,9 @@ impl Planner {
             return false;
         }
         match chunk {
-            Ok(spec) => self.edit(spec.id, |entry, board| entry.assign(now, epoch, spec, board)),
+            Ok(spec) => self.edit(spec.id, |entry, board| {
+                entry.assign(now, epoch, spec, board);
+            }),
             Err((id, error)) => {
                 self.board.assignment.refused.get_or_insert(error);
                 if self.entries.contains_key(&id) {
@@ -120,7 +124,10 @@ impl Planner {
                 self.edit(*id, |entry, board| entry.unwant(now, *id, true, board));
             }
         }
-        looked_at.last().map(|(id, _)| *id).filter(|_| looked_at.len() == limit)
+        looked_at
+            .last()
+            .map(|(id, _)| *id)
+            .filter(|_| looked_at.len() == limit)
     }
 
     /// All of the assignment came in. Returns what it is waited for with.
@@ -139,7 +146,10 @@ impl Planner {
             self.board.supersede_assignment();
         }
         let assignment = &mut self.board.assignment;
-        let completion = assignment.completion.get_or_insert_with(Completion::new).clone();
+        let completion = assignment
+            .completion
+            .get_or_insert_with(Completion::new)
+            .clone();
         self.board.end_assignment_if_reached();
         completion
     }
@@ -158,7 +168,10 @@ impl Entry {
         }
         board.assignment.changed |= self.assigned + 1 != epoch && self.assigned != epoch;
         self.assigned = epoch;
-        let known = self.wanted.as_ref().is_some_and(|wanted| wanted.spec.same_content(&spec));
+        let known = self
+            .wanted
+            .as_ref()
+            .is_some_and(|wanted| wanted.spec.same_content(&spec));
         board.assignment.changed |= !known;
         let _task = self.want(now, spec, Asker::Assignment, board);
         let Some(wanted) = &self.wanted else { return };
@@ -192,16 +205,22 @@ impl Board {
         self.deletes.next += 1;
         let id = DeleteId(self.deletes.next);
         let completion = Completion::new();
-        let delete = PendingDelete { completion: completion.clone(), parts, for_assignment };
+        let delete = PendingDelete {
+            completion: completion.clone(),
+            parts,
+            for_assignment,
+        };
         self.deletes.pending.insert(id, delete);
         self.assignment.pending += usize::from(for_assignment);
         (id, completion)
     }
 
     /// One part of each of these deletes is done; or, with an error, the delete is off.
-    pub(super) fn end_deletes(&mut self, ids: &[DeleteId], outcome: Result<(), Error>) {
+    pub(super) fn end_deletes(&mut self, ids: &[DeleteId], outcome: &Result<(), Error>) {
         for id in ids {
-            let Some(delete) = self.deletes.pending.get_mut(id) else { continue };
+            let Some(delete) = self.deletes.pending.get_mut(id) else {
+                continue;
+            };
             delete.parts -= 1;
             if delete.parts > 0 && outcome.is_ok() {
                 continue;
@@ -254,5 +273,8 @@ impl Assignment {
 }
 
 fn replaced() -> Error {
-    Error::new(ErrorKind::Superseded, "a later call reversed or replaced a part of the assignment")
+    Error::new(
+        ErrorKind::Superseded,
+        "a later call reversed or replaced a part of the assignment",
+    )
 }

@@ -24,7 +24,11 @@ pub(super) enum Asker {
 
 impl Planner {
     /// `download_chunk`.
-    pub(in crate::data_manager) fn want(&mut self, now: Moment, spec: Arc<ChunkSpec>) -> Completion {
+    pub(in crate::data_manager) fn want(
+        &mut self,
+        now: Moment,
+        spec: Arc<ChunkSpec>,
+    ) -> Completion {
         if self.board.shut_down {
             return Completion::ended(Err(shut_down().with_chunk(spec.id)));
         }
@@ -54,7 +58,12 @@ impl Planner {
 
     /// Opening found a chunk on disk: it is wanted, unless it is `doomed`, that is, deleted or
     /// replaced before the last owner ended.
-    pub(in crate::data_manager) fn found(&mut self, now: Moment, stored: StoredChunk, doomed: bool) {
+    pub(in crate::data_manager) fn found(
+        &mut self,
+        now: Moment,
+        stored: StoredChunk,
+        doomed: bool,
+    ) {
         self.edit(stored.spec.id, |entry, board| {
             if doomed {
                 let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
@@ -80,12 +89,19 @@ impl Planner {
     ) {
         self.edit(id, |entry, board| {
             let same = |visible: &mut Visible| visible.stored.generation == generation;
-            let Some(visible) = entry.visible.take_if(same) else { return };
+            let Some(visible) = entry.visible.take_if(same) else {
+                return;
+            };
             board.act(Action::Retract(id));
-            board.emit(Event::Damaged { chunk_id: id, error });
+            board.emit(Event::Damaged {
+                chunk_id: id,
+                error,
+            });
             entry.leaving.push(Leaving::new(visible, true));
             board.fresh.push(id);
-            let Some(wanted) = entry.wanted.take() else { return };
+            let Some(wanted) = entry.wanted.take() else {
+                return;
+            };
             if wanted.spec.has_urls() {
                 entry.wanted = Some(Wanted::new(wanted.spec, Completion::new()));
                 entry.settle(now, board);
@@ -125,14 +141,11 @@ impl Entry {
     }
 
     /// The same content is asked for again: joins what is under way.
-    fn want_again(
-        &mut self,
-        spec: Arc<ChunkSpec>,
-        asker: Asker,
-        board: &mut Board,
-    ) -> Completion {
+    fn want_again(&mut self, spec: Arc<ChunkSpec>, asker: Asker, board: &mut Board) -> Completion {
         let id = spec.id;
-        let Some(wanted) = &mut self.wanted else { return Completion::ended(Ok(())) };
+        let Some(wanted) = &mut self.wanted else {
+            return Completion::ended(Ok(()));
+        };
         let moved = !wanted.spec.same_urls(&spec);
         // The newest URLs are used from the next attempt on: they may have been signed anew.
         wanted.spec = spec;
@@ -164,7 +177,10 @@ impl Entry {
         for_assignment: bool,
         board: &mut Board,
     ) -> Completion {
-        if let Some(joined) = self.delete.and_then(|delete| board.deletes.completion(delete)) {
+        if let Some(joined) = self
+            .delete
+            .and_then(|delete| board.deletes.completion(delete))
+        {
             return joined;
         }
         if self.wanted.is_some() {
@@ -189,7 +205,9 @@ impl Entry {
 
     /// Lets go of what is wanted, in whatever state it is.
     pub(super) fn drop_wanted(&mut self, id: ChunkId, board: &mut Board) {
-        let Some(mut wanted) = self.wanted.take() else { return };
+        let Some(mut wanted) = self.wanted.take() else {
+            return;
+        };
         if !wanted.ended {
             wanted.ended = true;
             board.emit(Event::Superseded { chunk_id: id });
@@ -229,7 +247,11 @@ impl Entry {
             Some(at) => self.advance(at, now, board),
             None if board.shut_down => {}
             None => {
-                let tier = if wanted.failures == 0 { Tier::Fresh } else { Tier::Retry };
+                let tier = if wanted.failures == 0 {
+                    Tier::Fresh
+                } else {
+                    Tier::Retry
+                };
                 self.enqueue(spec.id, tier, board);
             }
         }
@@ -244,7 +266,9 @@ impl Entry {
 
     /// Ends the task of what is wanted.
     pub(super) fn end_wanted(&mut self, outcome: Result<(), Error>, board: &mut Board) {
-        let Some(wanted) = &mut self.wanted else { return };
+        let Some(wanted) = &mut self.wanted else {
+            return;
+        };
         if !wanted.ended {
             wanted.ended = true;
             board.act(Action::Complete(wanted.task.clone(), outcome.clone()));
@@ -256,7 +280,10 @@ impl Entry {
         self.end_wanted(Err(shut_down()), board);
         match self.wanted.as_ref().map(|wanted| wanted.phase) {
             Some(Phase::Waiting(place)) => {
-                let id = self.wanted.as_ref().map_or([0; 32], |wanted| wanted.spec.id);
+                let id = self
+                    .wanted
+                    .as_ref()
+                    .map_or([0; 32], |wanted| wanted.spec.id);
                 board.queue.remove(place, id);
                 self.wanted = None;
             }

@@ -220,6 +220,8 @@ impl Entry {
     }
 
     pub(super) fn visible_bytes(&self) -> u64 {
-        self.visible.as_ref().map_or(0, |visible| visible.stored.len_bytes())
+        self.visible
+            .as_ref()
+            .map_or(0, |visible| visible.stored.len_bytes())
     }
 }

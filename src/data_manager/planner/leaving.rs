@@ -60,8 +60,12 @@ impl Planner {
         result: Result<(), Error>,
     ) {
         self.edit(id, |entry, board| {
-            let Some(at) = entry.leaving_at(generation) else { return };
-            let Some(job) = entry.leaving[at].job.take() else { return };
+            let Some(at) = entry.leaving_at(generation) else {
+                return;
+            };
+            let Some(job) = entry.leaving[at].job.take() else {
+                return;
+            };
             match result {
                 Ok(()) => entry.leaving_job_done(at, job, board),
                 Err(error) => entry.leaving_job_failed(at, now, error, board),
@@ -78,7 +82,7 @@ impl Planner {
     pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, spec: &ChunkSpec) {
         self.edit(spec.id, |entry, board| {
             let deletes = entry.abandoning.take().unwrap_or_default();
-            board.end_deletes(&deletes, Ok(()));
+            board.end_deletes(&deletes, &Ok(()));
             entry.settle(now, board);
         });
     }
@@ -86,7 +90,9 @@ impl Planner {
 
 impl Entry {
     fn leaving_at(&self, generation: Generation) -> Option<usize> {
-        self.leaving.iter().position(|leaving| leaving.stored.generation == generation)
+        self.leaving
+            .iter()
+            .position(|leaving| leaving.stored.generation == generation)
     }
 
     /// Does the next thing about the leaving generation at `at`, if there is one.
@@ -100,10 +106,19 @@ impl Entry {
         let job = match leaving {
             Leaving { buried: true, .. } if returns => LeavingJob::Exhume,
             _ if returns => return self.take_back(at, board),
-            Leaving { holds: 0, damaged: true, .. } => LeavingJob::Quarantine,
+            Leaving {
+                holds: 0,
+                damaged: true,
+                ..
+            } => LeavingJob::Quarantine,
             Leaving { holds: 0, .. } => LeavingJob::Remove,
             // A damaged generation gets none: the next start finds the damage again.
-            Leaving { fresh: false, buried: false, damaged: false, .. } => LeavingJob::Bury,
+            Leaving {
+                fresh: false,
+                buried: false,
+                damaged: false,
+                ..
+            } => LeavingJob::Bury,
             _ => return,
         };
         leaving.condemned |= matches!(job, LeavingJob::Remove | LeavingJob::Quarantine);
@@ -115,7 +130,10 @@ impl Entry {
     /// the id stands in its way.
     fn is_asked_back(&self, at: usize) -> bool {
         let settling = |spec: &ChunkSpec| spec.same_content(&self.leaving[at].stored.spec);
-        let wanted = self.wanted.as_ref().filter(|wanted| wanted.phase == Phase::Settling);
+        let wanted = self
+            .wanted
+            .as_ref()
+            .filter(|wanted| wanted.phase == Phase::Settling);
         wanted.is_some_and(|wanted| settling(&wanted.spec))
             && self.leaving[at].can_return()
             && self.running.is_none()
@@ -123,8 +141,13 @@ impl Entry {
     }
 
     fn take_back(&mut self, at: usize, board: &mut Board) {
-        let Leaving { stored, holds, deletes, .. } = self.leaving.remove(at);
-        board.end_deletes(&deletes, Err(superseded(stored.spec.id)));
+        let Leaving {
+            stored,
+            holds,
+            deletes,
+            ..
+        } = self.leaving.remove(at);
+        board.end_deletes(&deletes, &Err(superseded(stored.spec.id)));
         self.show(Visible { stored, holds }, board);
     }
 
@@ -134,13 +157,15 @@ impl Entry {
             LeavingJob::Bury => self.leaving[at].buried = true,
             LeavingJob::Exhume => self.leaving[at].buried = false,
             LeavingJob::Remove | LeavingJob::Quarantine => {
-                let Leaving { stored, deletes, .. } = self.leaving.remove(at);
+                let Leaving {
+                    stored, deletes, ..
+                } = self.leaving.remove(at);
                 let chunk_id = stored.spec.id;
                 if job == LeavingJob::Remove {
                     board.emit(Event::Removed { chunk_id });
                     board.counters.removed_chunks += 1;
                 }
-                board.end_deletes(&deletes, Ok(()));
+                board.end_deletes(&deletes, &Ok(()));
             }
         }
     }
@@ -150,9 +175,14 @@ impl Entry {
         let chunk_id = leaving.stored.spec.id;
         leaving.failures += 1;
         // Full jitter may draw next to nothing; the disk gets at least a moment.
-        let delay = board.backoff(leaving.failures).max(board.options.first_backoff / 2);
+        let delay = board
+            .backoff(leaving.failures)
+            .max(board.options.first_backoff / 2);
         leaving.retry_at = Some(now + delay);
         board.due.insert((now + delay, chunk_id));
-        board.emit(Event::DiskTrouble { chunk_id: Some(chunk_id), error });
+        board.emit(Event::DiskTrouble {
+            chunk_id: Some(chunk_id),
+            error,
+        });
     }
 }

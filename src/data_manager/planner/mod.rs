@@ -82,8 +82,9 @@ pub(super) enum Action {
     Complete(Completion, Result<(), Error>),
     /// Tell the subscribers.
     Emit(Event),
-    /// Call [`Planner::tick`] at that time.
-    Alarm(Moment),
+    /// Call [`Planner::tick`] at that time. A greater number is a later decision and replaces what
+    /// earlier ones asked for, in whatever order they are carried out.
+    Alarm { at: Moment, number: u64 },
 }
 
 /// The state machine.
@@ -100,6 +101,8 @@ struct Board {
     due: BTreeSet<(Moment, ChunkId)>,
     /// The earliest time for which an alarm was asked.
     alarm: Option<Moment>,
+    /// How many alarms were asked for.
+    alarms: u64,
     /// Transfers with files that are still to be handed out, by id and attempt.
     handing_out: VecDeque<(ChunkId, u64)>,
     files_in_flight: usize,
@@ -128,6 +131,7 @@ impl Planner {
                 queue: Queue::default(),
                 due: BTreeSet::new(),
                 alarm: None,
+                alarms: 0,
                 handing_out: VecDeque::new(),
                 files_in_flight: 0,
                 next_attempt: 0,
@@ -182,7 +186,9 @@ impl Planner {
             return;
         }
         self.board.end_all_deletes();
-        self.board.assignment.end(Err(shut_down()), &mut self.board.actions);
+        self.board
+            .assignment
+            .end(Err(shut_down()), &mut self.board.actions);
         let ids: Vec<ChunkId> = self.entries.keys().copied().collect();
         for id in ids {
             self.edit(id, Entry::shut_down);
@@ -191,6 +197,14 @@ impl Planner {
 
     pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
         self.entries.get(id).map(|entry| entry.status(id, now))
+    }
+
+    /// Forgets everything; after a shutdown.
+    pub(super) fn clear(&mut self) {
+        let ids: Vec<ChunkId> = self.entries.keys().copied().collect();
+        for id in ids {
+            self.edit(id, |entry, _| *entry = Entry::default());
+        }
     }
 
     pub(super) fn counts(&self) -> (StateCounts, Counters) {
@@ -254,10 +268,16 @@ impl Board {
     }
 
     fn set_alarm(&mut self, now: Moment) {
-        let Some(&(at, _)) = self.due.first() else { return };
+        let Some(&(at, _)) = self.due.first() else {
+            return;
+        };
         if !self.shut_down && self.alarm.is_none_or(|alarm| at < alarm) {
             self.alarm = Some(at);
-            self.act(Action::Alarm(at.max(now)));
+            self.alarms += 1;
+            self.act(Action::Alarm {
+                at: at.max(now),
+                number: self.alarms,
+            });
         }
     }
 
@@ -267,7 +287,8 @@ impl Board {
     fn backoff(&mut self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let cap = self.options.first_backoff.saturating_mul(1 << doublings);
-        cap.min(self.options.longest_backoff).mul_f64(self.rng.f64())
+        cap.min(self.options.longest_backoff)
+            .mul_f64(self.rng.f64())
     }
 }
 
@@ -277,7 +298,11 @@ pub(super) fn shut_down() -> Error {
 }
 
 fn superseded(id: ChunkId) -> Error {
-    Error::new(ErrorKind::Superseded, "a later call reversed or replaced this one").with_chunk(id)
+    Error::new(
+        ErrorKind::Superseded,
+        "a later call reversed or replaced this one",
+    )
+    .with_chunk(id)
 }
 
 impl Entry {
@@ -307,7 +332,8 @@ impl Entry {
             status.failures = wanted.failures;
             status.last_error.clone_from(&wanted.last_error);
             if let entry::Phase::BackingOff { until } = wanted.phase {
-                status.next_try_in = Some(until.saturating_sub(now));
+                let left_ms = until.saturating_sub(now).as_millis();
+                status.next_try_in_ms = Some(u64::try_from(left_ms).unwrap_or(u64::MAX));
             }
         }
         if let Some(running) = &self.running {

@@ -47,11 +47,16 @@ impl Queue {
         let ticket = self.next_ticket;
         let waiting = self.turns(tier).datasets.entry(dataset_id).or_default();
         waiting.insert((ticket, chunk_id));
-        Place { tier, dataset_id, ticket }
+        Place {
+            tier,
+            dataset_id,
+            ticket,
+        }
     }
 
     pub(super) fn remove(&mut self, place: Place, chunk_id: ChunkId) {
-        self.turns(place.tier).remove(&place.dataset_id, (place.ticket, chunk_id));
+        self.turns(place.tier)
+            .remove(&place.dataset_id, (place.ticket, chunk_id));
     }
 
     pub(super) fn pop(&mut self) -> Option<ChunkId> {

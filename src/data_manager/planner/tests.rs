@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::*;
-use crate::data_chunk::{DataChunk, ChunkSpec};
+use crate::data_chunk::{ChunkSpec, DataChunk};
 use crate::data_manager::transfer::Transfer;
 use crate::data_source::{FetchFailure, FetchedFile};
 
@@ -104,10 +104,16 @@ impl World {
             }
             // Whoever held nothing says so before anything else happens, as `Core` does it.
             let gone = |r: &Reference| !r.in_catalogue && r.guards == 0;
-            let released: Vec<_> = self.references.iter().filter(|r| gone(r)).cloned().collect();
+            let released: Vec<_> = self
+                .references
+                .iter()
+                .filter(|r| gone(r))
+                .cloned()
+                .collect();
             self.references.retain(|r| !gone(r));
             for reference in &released {
-                self.planner.released(self.now, reference.id, reference.generation);
+                self.planner
+                    .released(self.now, reference.id, reference.generation);
             }
             self.planner.settle_fresh(self.now);
             if released.is_empty() && self.planner.board.actions.is_empty() {
@@ -123,24 +129,43 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Publish(stored) => {
-                let on_disk = self.disk.get(&stored.generation).expect("only what is on disk");
+                let on_disk = self
+                    .disk
+                    .get(&stored.generation)
+                    .expect("only what is on disk");
                 assert!(!on_disk.tombstone, "visible with a tombstone");
                 assert!(!on_disk.half_gone, "visible and half gone");
                 let id = stored.spec.id;
                 let visible = |r: &Reference| r.in_catalogue && r.id == id;
-                assert!(!self.references.iter().any(visible), "two visible contents of an id");
+                assert!(
+                    !self.references.iter().any(visible),
+                    "two visible contents of an id"
+                );
                 let generation = stored.generation;
-                self.references.push(Reference { id, generation, in_catalogue: true, guards: 0 });
+                self.references.push(Reference {
+                    id,
+                    generation,
+                    in_catalogue: true,
+                    guards: 0,
+                });
             }
             Action::Retract(id) => {
                 let visible = |r: &&mut Reference| r.in_catalogue && r.id == id;
-                self.references.iter_mut().find(visible).expect("visible").in_catalogue = false;
+                self.references
+                    .iter_mut()
+                    .find(visible)
+                    .expect("visible")
+                    .in_catalogue = false;
             }
             Action::Start(transfer) => {
                 let same = |p: &Pending| matches!(p, Pending::Job(t, _) | Pending::Task(t) | Pending::Commit(t, _) if t.spec.id == transfer.spec.id);
                 assert!(!self.pending.iter().any(same), "two transfers of one id");
-                let abandons = |p: &Pending| matches!(p, Pending::Abandon(s) if s.id == transfer.spec.id);
-                assert!(!self.pending.iter().any(abandons), "fetches into what is being removed");
+                let abandons =
+                    |p: &Pending| matches!(p, Pending::Abandon(s) if s.id == transfer.spec.id);
+                assert!(
+                    !self.pending.iter().any(abandons),
+                    "fetches into what is being removed"
+                );
                 self.pending.push(Pending::Job(transfer, None));
             }
             Action::Fetch(transfer, index) => {
@@ -152,16 +177,22 @@ impl World {
             Action::Abandon(spec) => self.pending.push(Pending::Abandon(spec)),
             Action::Leaving(stored, job) => {
                 let same = |p: &Pending| matches!(p, Pending::Leaving(s, _) if s.generation == stored.generation);
-                assert!(!self.pending.iter().any(same), "two jobs for one generation");
+                assert!(
+                    !self.pending.iter().any(same),
+                    "two jobs for one generation"
+                );
                 if matches!(job, LeavingJob::Remove | LeavingJob::Quarantine) {
-                    let held = self.references.iter().any(|r| r.generation == stored.generation);
+                    let held = self
+                        .references
+                        .iter()
+                        .any(|r| r.generation == stored.generation);
                     assert!(!held, "removes what somebody refers to");
                 }
                 self.pending.push(Pending::Leaving(stored, job));
             }
             Action::Complete(completion, outcome) => completion.complete(outcome),
             Action::Cancel(token) => token.cancel(),
-            Action::Emit(_) | Action::Alarm(_) => {}
+            Action::Emit(_) | Action::Alarm { .. } => {}
         }
     }
 
@@ -183,7 +214,11 @@ impl World {
             Pending::Leaving(stored, job) => {
                 let fails = self.fails();
                 self.do_leaving_job(&stored, job, fails);
-                let result = if fails { Err(error(ErrorKind::Io)) } else { Ok(()) };
+                let result = if fails {
+                    Err(error(ErrorKind::Io))
+                } else {
+                    Ok(())
+                };
                 let key = (stored.spec.id, stored.generation);
                 self.planner.leaving_job_ended(self.now, key, result);
             }
@@ -191,7 +226,10 @@ impl World {
     }
 
     fn do_leaving_job(&mut self, stored: &StoredChunk, job: LeavingJob, fails: bool) {
-        let on_disk = self.disk.get_mut(&stored.generation).expect("a job for what is on disk");
+        let on_disk = self
+            .disk
+            .get_mut(&stored.generation)
+            .expect("a job for what is on disk");
         match job {
             LeavingJob::Remove | LeavingJob::Quarantine if fails => on_disk.half_gone = true,
             _ if fails => {}
@@ -208,7 +246,13 @@ impl World {
         let cancelled = transfer.cancel.is_cancelled();
         let end = match (index, cancelled || self.fails()) {
             (Some(index), false) => {
-                transfer.file_ended(index, Ok(FetchedFile { len_bytes: 1, xxh3: 1 }));
+                transfer.file_ended(
+                    index,
+                    Ok(FetchedFile {
+                        len_bytes: 1,
+                        xxh3: 1,
+                    }),
+                );
                 JobEnd::Done
             }
             (None, false) => JobEnd::Done,
@@ -238,7 +282,8 @@ impl World {
             Some(_) if !self.planner.may_commit(&transfer) => FetchFailure::Cancelled,
             Some(files) => return self.pending.push(Pending::Commit(transfer, files)),
         };
-        self.planner.transfer_ended(self.now, &transfer, Err(failure), arrived);
+        self.planner
+            .transfer_ended(self.now, &transfer, Err(failure), arrived);
     }
 
     fn answer_commit(&mut self, transfer: &Transfer, files: Vec<FetchedFile>) {
@@ -248,12 +293,22 @@ impl World {
             let generation = self.next_generation;
             self.next_generation += 1;
             let spec = transfer.spec.clone();
-            let on_disk = OnDisk { spec: spec.clone(), tombstone: false, half_gone: false };
+            let on_disk = OnDisk {
+                spec: spec.clone(),
+                tombstone: false,
+                half_gone: false,
+            };
             self.disk.insert(generation, on_disk);
             let path = Arc::from(std::path::Path::new("x"));
-            Ok(StoredChunk { spec, files: files.into(), generation, path })
+            Ok(StoredChunk {
+                spec,
+                files: files.into(),
+                generation,
+                path,
+            })
         };
-        self.planner.transfer_ended(self.now, transfer, result, transfer.arrived());
+        self.planner
+            .transfer_ended(self.now, transfer, result, transfer.arrived());
     }
 
     /// One random thing happens.
@@ -287,13 +342,14 @@ impl World {
             variant = visible;
         }
         self.history.push(format!("want {n} {variant}"));
-        self.tasks.push(self.planner.want(self.now, spec(n, variant)));
+        self.tasks
+            .push(self.planner.want(self.now, spec(n, variant)));
         self.asked.insert(n, Some(variant));
     }
 
     fn assign(&mut self) {
-        let chosen: Vec<(u8, u64)> =
-            (0..IDS).filter_map(|n| self.rng.bool().then(|| (n, self.rng.u64(..2)))).collect();
+        let mut chosen: Vec<(u8, u64)> = (0..IDS).map(|n| (n, self.rng.u64(..2))).collect();
+        chosen.retain(|_| self.rng.bool());
         self.history.push(format!("assign {chosen:?}"));
         let epoch = self.planner.assignment_begin();
         self.asked.clear();
@@ -313,20 +369,31 @@ impl World {
 
     fn damage(&mut self, n: u8) {
         let id = [n; 32];
-        let visible = self.references.iter().find(|r| r.in_catalogue && r.id == id);
+        let visible = self
+            .references
+            .iter()
+            .find(|r| r.in_catalogue && r.id == id);
         if let Some(generation) = visible.map(|reference| reference.generation) {
             self.history.push(format!("damage {n}"));
-            self.planner.damaged(self.now, (id, generation), error(ErrorKind::Damaged));
+            self.planner
+                .damaged(self.now, (id, generation), error(ErrorKind::Damaged));
         }
     }
 
     fn visible(&self, n: u8) -> Option<u64> {
-        let reference = self.references.iter().find(|r| r.in_catalogue && r.id == [n; 32])?;
+        let reference = self
+            .references
+            .iter()
+            .find(|r| r.in_catalogue && r.id == [n; 32])?;
         Some(self.disk[&reference.generation].spec.block_range.end - 1)
     }
 
     fn take_guard(&mut self) {
-        let mut visible: Vec<_> = self.references.iter_mut().filter(|r| r.in_catalogue).collect();
+        let mut visible: Vec<_> = self
+            .references
+            .iter_mut()
+            .filter(|r| r.in_catalogue)
+            .collect();
         if !visible.is_empty() {
             let at = self.rng.usize(..visible.len());
             visible[at].guards += 1;
@@ -334,7 +401,11 @@ impl World {
     }
 
     fn drop_guard(&mut self) {
-        let mut held: Vec<_> = self.references.iter_mut().filter(|r| r.guards > 0).collect();
+        let mut held: Vec<_> = self
+            .references
+            .iter_mut()
+            .filter(|r| r.guards > 0)
+            .collect();
         if !held.is_empty() {
             let at = self.rng.usize(..held.len());
             held[at].guards -= 1;
@@ -344,19 +415,32 @@ impl World {
     /// What holds after every step.
     fn check(&self) {
         for reference in &self.references {
-            assert!(self.disk.contains_key(&reference.generation), "what is held is on disk");
+            assert!(
+                self.disk.contains_key(&reference.generation),
+                "what is held is on disk"
+            );
         }
         for n in 0..IDS {
             if let Some(visible) = self.visible(n) {
                 let asked = self.asked.get(&n).copied().flatten();
-                assert_eq!(asked, Some(visible), "visible {n} is not what was asked for");
+                assert_eq!(
+                    asked,
+                    Some(visible),
+                    "visible {n} is not what was asked for"
+                );
             }
         }
         let board = &self.planner.board;
         assert_eq!(board.files_in_flight, self.files_in_flight);
         let entries = self.planner.entries.values();
-        assert_eq!(board.busy, entries.clone().filter(|entry| entry.is_busy()).count());
-        assert_eq!(board.working, entries.filter(|entry| entry.is_working()).count());
+        assert_eq!(
+            board.busy,
+            entries.clone().filter(|entry| entry.is_busy()).count()
+        );
+        assert_eq!(
+            board.working,
+            entries.filter(|entry| entry.is_working()).count()
+        );
     }
 
     /// Lets everything answer, without trouble, until nothing is left to do.
@@ -368,7 +452,9 @@ impl World {
                 self.carry_out();
                 self.check();
             }
-            let Some((at, _)) = self.planner.board.due.first().copied() else { return };
+            let Some((at, _)) = self.planner.board.due.first().copied() else {
+                return;
+            };
             self.now = self.now.max(at);
             self.planner.tick(self.now);
             self.carry_out();
@@ -379,7 +465,11 @@ impl World {
     fn check_end(&mut self) {
         assert!(self.planner.is_idle());
         for n in 0..IDS {
-            assert_eq!(self.visible(n), self.asked.get(&n).copied().flatten(), "chunk {n}");
+            assert_eq!(
+                self.visible(n),
+                self.asked.get(&n).copied().flatten(),
+                "chunk {n}"
+            );
         }
         for reference in &mut self.references {
             reference.guards = 0;
@@ -388,9 +478,15 @@ impl World {
         self.settle();
         let wanted = self.asked.values().flatten().count();
         assert_eq!(self.disk.len(), wanted, "leftovers on disk");
-        assert!(self.disk.values().all(|on_disk| !on_disk.tombstone), "leftover tombstones");
+        assert!(
+            self.disk.values().all(|on_disk| !on_disk.tombstone),
+            "leftover tombstones"
+        );
         for task in &self.tasks {
-            assert!(task.task().wait_timeout(Duration::ZERO).is_some(), "a task never ended");
+            assert!(
+                task.task().wait_timeout(Duration::ZERO).is_some(),
+                "a task never ended"
+            );
         }
         assert_eq!(self.planner.board.assignment.pending(), 0);
     }
@@ -407,7 +503,10 @@ fn whatever_happens_it_gets_to_what_was_asked_for() {
         });
         if let Err(panic) = std::panic::catch_unwind(run) {
             let last = world.history.len().saturating_sub(30);
-            eprintln!("seed {seed}; the last calls were {:#?}", &world.history[last..]);
+            eprintln!(
+                "seed {seed}; the last calls were {:#?}",
+                &world.history[last..]
+            );
             std::panic::resume_unwind(panic);
         }
     }
@@ -421,7 +520,10 @@ fn a_shutdown_ends_every_task_and_comes_to_rest() {
         world.planner.shut_down();
         world.carry_out();
         for task in &world.tasks {
-            assert!(task.task().wait_timeout(Duration::ZERO).is_some(), "seed {seed}");
+            assert!(
+                task.task().wait_timeout(Duration::ZERO).is_some(),
+                "seed {seed}"
+            );
         }
         world.trouble = 0;
         while !world.pending.is_empty() {
@@ -437,10 +539,18 @@ fn backoff_grows_to_its_cap_and_is_spread() {
     let mut world = World::new(7);
     let board = &mut world.planner.board;
     let longest = board.options.longest_backoff;
-    for (failures, cap_ms) in [(1, 100), (2, 200), (5, 1600), (40, 10_000), (u32::MAX, 10_000)] {
+    for (failures, cap_ms) in [
+        (1, 100),
+        (2, 200),
+        (5, 1600),
+        (40, 10_000),
+        (u32::MAX, 10_000),
+    ] {
         let draws: Vec<Duration> = (0..200).map(|_| board.backoff(failures)).collect();
         let cap = Duration::from_millis(cap_ms);
         assert!(draws.iter().all(|draw| *draw <= cap && *draw <= longest));
-        assert!(draws.iter().any(|draw| *draw > cap / 2) && draws.iter().any(|draw| *draw < cap / 2));
+        assert!(
+            draws.iter().any(|draw| *draw > cap / 2) && draws.iter().any(|draw| *draw < cap / 2)
+        );
     }
 }

@@ -53,7 +53,9 @@ impl Planner {
             self.board.files_in_flight -= 1;
         }
         self.edit(transfer.spec.id, |entry, board| {
-            let Some(running) = entry.running_mut(transfer.attempt) else { return false };
+            let Some(running) = entry.running_mut(transfer.attempt) else {
+                return false;
+            };
             running.jobs -= 1;
             running.stopped |= end != JobEnd::Done;
             if end == JobEnd::Hopeless && running.jobs > 0 {
@@ -82,7 +84,9 @@ impl Planner {
     ) {
         self.edit(transfer.spec.id, |entry, board| {
             let same = |running: &mut Running| running.transfer.attempt == transfer.attempt;
-            let Some(running) = entry.running.take_if(same) else { return };
+            let Some(running) = entry.running.take_if(same) else {
+                return;
+            };
             match result {
                 Ok(stored) if running.doomed => entry.committed_in_vain(stored, running),
                 Ok(stored) => entry.committed(stored, board),
@@ -107,7 +111,9 @@ impl Running {
 
 impl Entry {
     fn running_mut(&mut self, attempt: u64) -> Option<&mut Running> {
-        self.running.as_mut().filter(|running| running.attempt == attempt)
+        self.running
+            .as_mut()
+            .filter(|running| running.attempt == attempt)
     }
 
     /// Hands one file out; false if the transfer has none left to hand out.
@@ -115,7 +121,9 @@ impl Entry {
         let Some(running) = self.running_mut(attempt).filter(|running| !running.stopped) else {
             return false;
         };
-        let Some(index) = running.to_hand_out.pop() else { return false };
+        let Some(index) = running.to_hand_out.pop() else {
+            return false;
+        };
         running.jobs += 1;
         board.files_in_flight += 1;
         board.act(Action::Fetch(running.transfer.clone(), index));
@@ -123,7 +131,9 @@ impl Entry {
     }
 
     fn start(&mut self, id: ChunkId, board: &mut Board) {
-        let Some(wanted) = &mut self.wanted else { return };
+        let Some(wanted) = &mut self.wanted else {
+            return;
+        };
         board.next_attempt += 1;
         let attempt = board.next_attempt;
         let missing = |index: &usize| wanted.fetched[*index].is_none();
@@ -133,7 +143,10 @@ impl Entry {
         wanted.phase = Phase::Transferring;
         board.handing_out.push_back((id, attempt));
         board.act(Action::Start(transfer.clone()));
-        board.emit(Event::Started { chunk_id: id, attempt: wanted.failures + 1 });
+        board.emit(Event::Started {
+            chunk_id: id,
+            attempt: wanted.failures + 1,
+        });
         self.running = Some(Running {
             transfer,
             attempt,
@@ -149,7 +162,9 @@ impl Entry {
 
     /// Breaks the running transfer off; its task goes on once its jobs have ended.
     pub(super) fn stop_running(&mut self, board: &mut Board) {
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &mut self.running else {
+            return;
+        };
         running.stopped = true;
         running.transfer.cancel.mark();
         board.act(Action::Cancel(running.transfer.cancel.clone()));
@@ -167,7 +182,9 @@ impl Entry {
     }
 
     fn committed(&mut self, stored: StoredChunk, board: &mut Board) {
-        let Some(wanted) = &mut self.wanted else { return };
+        let Some(wanted) = &mut self.wanted else {
+            return;
+        };
         wanted.phase = Phase::Visible;
         (wanted.failures, wanted.digest_failures) = (0, 0);
         wanted.last_error = None;
@@ -181,7 +198,10 @@ impl Entry {
         let (chunk_id, len_bytes) = (visible.stored.spec.id, visible.stored.len_bytes());
         visible.holds += 1;
         board.act(Action::Publish(visible.stored.clone()));
-        board.emit(Event::Available { chunk_id, len_bytes });
+        board.emit(Event::Available {
+            chunk_id,
+            len_bytes,
+        });
         self.visible = Some(visible);
         if let Some(wanted) = &mut self.wanted {
             wanted.phase = Phase::Visible;
@@ -202,8 +222,12 @@ impl Entry {
     /// wanted again by now: then the next attempt goes on from there.
     fn wound_down(&mut self, running: Running, board: &mut Board) {
         let spec = running.transfer.spec.clone();
-        if self.wanted.as_ref().is_some_and(|wanted| wanted.spec.same_content(&spec)) {
-            board.end_deletes(&running.deletes, Ok(()));
+        if self
+            .wanted
+            .as_ref()
+            .is_some_and(|wanted| wanted.spec.same_content(&spec))
+        {
+            board.end_deletes(&running.deletes, &Ok(()));
         } else {
             self.abandoning = Some(running.deletes);
             board.act(Action::Abandon(spec));
@@ -211,7 +235,9 @@ impl Entry {
     }
 
     fn failed(&mut self, now: Moment, failure: FetchFailure, arrived: Arrived, board: &mut Board) {
-        let Some(wanted) = &mut self.wanted else { return };
+        let Some(wanted) = &mut self.wanted else {
+            return;
+        };
         let id = wanted.spec.id;
         let (error, mut permanent) = match failure {
             FetchFailure::Transient(error) => (error.with_chunk(id), false),
@@ -223,7 +249,11 @@ impl Entry {
             }
         };
         let digest = error.kind() == ErrorKind::Digest;
-        wanted.digest_failures = if digest { wanted.digest_failures + 1 } else { 0 };
+        wanted.digest_failures = if digest {
+            wanted.digest_failures + 1
+        } else {
+            0
+        };
         permanent |= wanted.digest_failures >= DIGEST_FAILURES_MAX;
         wanted.failures += 1;
         wanted.fetched = arrived;
@@ -233,17 +263,29 @@ impl Entry {
             self.wanted = None;
             return;
         }
-        let delay = if permanent { board.options.longest_backoff } else { board.backoff(failures) };
+        let delay = if permanent {
+            board.options.longest_backoff
+        } else {
+            board.backoff(failures)
+        };
         let until = now + delay;
         wanted.phase = Phase::BackingOff { until };
         board.due.insert((until, id));
         board.counters.failed_attempts += 1;
         if permanent {
-            board.emit(Event::Failed { chunk_id: id, error: error.clone() });
+            board.emit(Event::Failed {
+                chunk_id: id,
+                error: error.clone(),
+            });
             self.end_wanted(Err(error), board);
         } else {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            board.emit(Event::Retried { chunk_id: id, attempt: failures, delay_ms, error });
+            board.emit(Event::Retried {
+                chunk_id: id,
+                attempt: failures,
+                delay_ms,
+                error,
+            });
         }
     }
 

@@ -9,7 +9,9 @@ use std::path::Path;
 use crate::error::Error;
 
 /// How much of what is visible survives a power cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Durability {
@@ -38,7 +40,10 @@ impl Disk {
         match new_dir(&parent.join(name)) {
             Ok(()) => self.sync_dir(parent),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(Error::io(format_args!("create the directory {name}"), error)),
+            Err(error) => Err(Error::io(
+                format_args!("create the directory {name}"),
+                error,
+            )),
         }
     }
 
@@ -47,9 +52,9 @@ impl Disk {
     pub(super) fn sync_file(self, file: &File, what: &str) -> Result<(), Error> {
         match self.durability {
             Durability::None => Ok(()),
-            Durability::Full => {
-                file.sync_all().map_err(|error| Error::io(format_args!("sync {what}"), error))
-            }
+            Durability::Full => file
+                .sync_all()
+                .map_err(|error| Error::io(format_args!("sync {what}"), error)),
         }
     }
 
@@ -67,7 +72,8 @@ impl Disk {
     pub(super) fn write_new(self, path: &Path, content: &[u8], what: &str) -> Result<(), Error> {
         let action = format!("write {what}");
         let mut file = new_file(path).map_err(|error| Error::io(&action, error))?;
-        file.write_all(content).map_err(|error| Error::io(&action, error))?;
+        file.write_all(content)
+            .map_err(|error| Error::io(&action, error))?;
         self.sync_file(&file, what)
     }
 
@@ -102,7 +108,11 @@ pub(super) fn new_dir(path: &Path) -> io::Result<()> {
 
 /// Creates a file that only its owner can read; fails if there is one.
 pub(super) fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Turns "it is not there" into success: what was to be removed is gone.

@@ -120,7 +120,12 @@ mod tests {
 
     #[test]
     fn other_spellings_are_foreign() {
-        let name = ChunkName { block_range: 0..35, id: [1; 32], len_bytes: 7, generation: 1 };
+        let name = ChunkName {
+            block_range: 0..35,
+            id: [1; 32],
+            len_bytes: 7,
+            generation: 1,
+        };
         let text = name.format();
         assert!(ChunkName::parse(&text).is_some());
         for other in [

@@ -25,7 +25,9 @@ impl DirLock {
             .truncate(false)
             .mode(0o600)
             .open(root.join(LOCK))
-            .map_err(|error| Error::io(format_args!("open the lock of {}", root.display()), error))?;
+            .map_err(|error| {
+                Error::io(format_args!("open the lock of {}", root.display()), error)
+            })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(locked(root)),
@@ -34,7 +36,9 @@ impl DirLock {
             }
         }
         // For a person who wonders who holds it. Nobody decides anything by it.
-        let _ = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
+        let _ = file
+            .set_len(0)
+            .and_then(|()| writeln!(&file, "{}", std::process::id()));
         Ok(DirLock { _file: file })
     }
 }

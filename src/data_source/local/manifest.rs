@@ -75,7 +75,10 @@ impl Manifest {
 
     pub(super) fn to_json(&self) -> Vec<u8> {
         let checksum = self.checksum();
-        let envelope = Envelope { manifest: self.clone(), checksum };
+        let envelope = Envelope {
+            manifest: self.clone(),
+            checksum,
+        };
         let mut json = serde_json::to_vec_pretty(&envelope).unwrap_or_default();
         json.push(b'\n');
         json
@@ -105,12 +108,18 @@ impl Manifest {
             && stored.spec.dataset_id == dataset_id
             && stored.spec.block_range == name.block_range
             && stored.len_bytes() == Some(name.len_bytes);
-        if agrees { Ok(stored) } else { Err(damaged("name and manifest disagree").with_chunk(name.id)) }
+        if agrees {
+            Ok(stored)
+        } else {
+            Err(damaged("name and manifest disagree").with_chunk(name.id))
+        }
     }
 
     /// The names of the files that the manifest in `dir` lists; none where it cannot be read.
     pub(super) fn names(dir: &Path) -> Vec<String> {
-        let stored = read_bounded(&dir.join(MANIFEST_NAME)).ok().and_then(|b| parse(&b).ok());
+        let stored = read_bounded(&dir.join(MANIFEST_NAME))
+            .ok()
+            .and_then(|b| parse(&b).ok());
         let files = stored.map(|stored| stored.spec.files).unwrap_or_default();
         files.into_iter().map(|file| file.name).collect()
     }
@@ -127,7 +136,9 @@ pub(super) struct StoredFiles {
 
 impl StoredFiles {
     fn len_bytes(&self) -> Option<u64> {
-        self.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.len_bytes))
+        self.files
+            .iter()
+            .try_fold(0u64, |sum, file| sum.checked_add(file.len_bytes))
     }
 }
 
@@ -142,7 +153,8 @@ fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
         return Err("the manifest does not have its checksum");
     }
     let id: ChunkId = hex_decode(&manifest.id).ok_or("the manifest's id is malformed")?;
-    let dataset_id = hex_decode(&manifest.dataset_id).ok_or("the manifest's dataset is malformed")?;
+    let dataset_id =
+        hex_decode(&manifest.dataset_id).ok_or("the manifest's dataset is malformed")?;
     if manifest.block_range.is_empty() || manifest.files.is_empty() {
         return Err("the manifest describes an empty chunk");
     }
@@ -151,7 +163,10 @@ fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
     for entry in manifest.files {
         check_file_name(&entry.name).map_err(|_| "the manifest names a file that may not be")?;
         let (len_bytes, xxh3) = (entry.len_bytes, parse_xxh3(&entry.xxh3)?);
-        let sha256 = entry.sha256.as_deref().map(|text| hex_decode(text).ok_or("bad sha256"));
+        let sha256 = entry
+            .sha256
+            .as_deref()
+            .map(|text| hex_decode(text).ok_or("bad sha256"));
         fetched.push(FetchedFile { len_bytes, xxh3 });
         files.push(FileSpec {
             name: entry.name,
@@ -163,14 +178,27 @@ fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
     if !files.is_sorted_by(|a, b| a.name < b.name) {
         return Err("the manifest's files are out of order");
     }
-    let spec = ChunkSpec { id, dataset_id, block_range: manifest.block_range, files };
-    Ok(StoredFiles { spec, files: fetched })
+    let spec = ChunkSpec {
+        id,
+        dataset_id,
+        block_range: manifest.block_range,
+        files,
+    };
+    Ok(StoredFiles {
+        spec,
+        files: fetched,
+    })
 }
 
 fn parse_xxh3(text: &str) -> Result<u64, &'static str> {
-    let value = u64::from_str_radix(text, 16).map_err(|_| "the manifest has a malformed checksum")?;
+    let value =
+        u64::from_str_radix(text, 16).map_err(|_| "the manifest has a malformed checksum")?;
     let canonical = format!("{value:016x}") == text;
-    if canonical { Ok(value) } else { Err("the manifest has a malformed checksum") }
+    if canonical {
+        Ok(value)
+    } else {
+        Err("the manifest has a malformed checksum")
+    }
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -179,7 +207,9 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(MAX_MANIFEST_BYTES)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -188,7 +218,11 @@ pub(super) fn damaged(reason: &str) -> Error {
 }
 
 /// The name of the directory that a chunk with these files gets.
-pub(super) fn name_for(spec: &ChunkSpec, fetched: &[FetchedFile], generation: Generation) -> ChunkName {
+pub(super) fn name_for(
+    spec: &ChunkSpec,
+    fetched: &[FetchedFile],
+    generation: Generation,
+) -> ChunkName {
     ChunkName {
         block_range: spec.block_range.clone(),
         id: spec.id,
@@ -214,7 +248,10 @@ mod tests {
             block_range: 0..35,
             files: files.to_vec(),
         };
-        let fetched = [1, 2].map(|len_bytes| FetchedFile { len_bytes, xxh3: len_bytes << 60 });
+        let fetched = [1, 2].map(|len_bytes| FetchedFile {
+            len_bytes,
+            xxh3: len_bytes << 60,
+        });
         Manifest::new(&spec, &fetched)
     }
 
@@ -235,8 +272,16 @@ mod tests {
             bad[at] ^= 1;
             if let Ok(stored) = parse(&bad) {
                 // White space may change without a change of meaning; nothing else may.
-                assert_eq!(Manifest::new(&stored.spec, &stored.files), sample(), "byte {at}");
-                assert!(json[at].is_ascii_whitespace(), "byte {at} of {:?}", json[at] as char);
+                assert_eq!(
+                    Manifest::new(&stored.spec, &stored.files),
+                    sample(),
+                    "byte {at}"
+                );
+                assert!(
+                    json[at].is_ascii_whitespace(),
+                    "byte {at} of {:?}",
+                    json[at] as char
+                );
             }
         }
         assert!(parse(&json[..json.len() / 2]).is_err());

@@ -30,7 +30,7 @@ pub(crate) use layout::Generation;
 pub(crate) use lock::DirLock;
 use manifest::{Manifest, damaged, name_for};
 pub(crate) use scan::{Finding, Scan};
-pub(crate) use staging::{Part, Progress, Staging};
+pub(crate) use staging::{Part, Progress, Staging, Version};
 
 use super::FetchedFile;
 use crate::data_chunk::{ChunkSpec, MANIFEST_NAME};
@@ -67,7 +67,10 @@ impl StoredChunk {
     /// The dataset's directory and the name of this chunk's directory in it.
     fn place(&self) -> (&Path, String) {
         let parent = self.path.parent().unwrap_or(&self.path);
-        (parent, name_for(&self.spec, &self.files, self.generation).format())
+        (
+            parent,
+            name_for(&self.spec, &self.files, self.generation).format(),
+        )
     }
 }
 
@@ -92,12 +95,25 @@ impl LocalDataSource {
         let disk = Disk::new(durability);
         make_root(&root)?;
         let lock = Arc::new(DirLock::take(&root)?);
-        for dir in [layout::STAGING, layout::TOMBSTONES, layout::TRASH, layout::QUARANTINE] {
+        for dir in [
+            layout::STAGING,
+            layout::TOMBSTONES,
+            layout::TRASH,
+            layout::QUARANTINE,
+        ] {
             disk.make_dir(&root, dir)?;
         }
         let (scan, next) = scan::scan(&root, disk)?;
         let next_generation = AtomicU64::new(next);
-        Ok((LocalDataSource { root, disk, lock, next_generation }, scan))
+        Ok((
+            LocalDataSource {
+                root,
+                disk,
+                lock,
+                next_generation,
+            },
+            scan,
+        ))
     }
 
     /// The directory, as an absolute path.
@@ -113,7 +129,10 @@ impl LocalDataSource {
 
     /// The staging directory of `spec`, with what an earlier attempt left in it.
     pub(crate) fn stage(&self, spec: &ChunkSpec) -> Result<Staging, Error> {
-        let path = self.root.join(layout::STAGING).join(layout::staging_dir(spec));
+        let path = self
+            .root
+            .join(layout::STAGING)
+            .join(layout::staging_dir(spec));
         Staging::prepare(path, self.disk, self.lock.clone())
     }
 
@@ -134,7 +153,8 @@ impl LocalDataSource {
         gone_is_fine(fs::remove_file(at.join(MANIFEST_NAME)))
             .map_err(|error| Error::io("clear the staging directory", error))?;
         let manifest = Manifest::new(spec, fetched).to_json();
-        self.disk.write_new(&at.join(MANIFEST_NAME), &manifest, "the manifest")?;
+        self.disk
+            .write_new(&at.join(MANIFEST_NAME), &manifest, "the manifest")?;
         for (index, (file, _)) in in_order() {
             fs::rename(staging.part_path(index), at.join(&file.name))
                 .map_err(|error| Error::io("name a file", error).with_file(&file.name))?;
@@ -149,7 +169,10 @@ impl LocalDataSource {
         let parent = self.root.join(dataset);
         let path = parent.join(&name);
         let staged = layout::staging_dir(spec);
-        self.disk.rename((&self.root.join(layout::STAGING), &staged), (&parent, &name))?;
+        self.disk.rename(
+            (&self.root.join(layout::STAGING), &staged),
+            (&parent, &name),
+        )?;
         Ok(StoredChunk {
             spec: spec.clone(),
             files: fetched.into(),
@@ -160,7 +183,10 @@ impl LocalDataSource {
 
     /// Throws away what was staged for `spec`.
     pub(crate) fn abandon(&self, spec: &ChunkSpec) -> Result<(), Error> {
-        let path = self.root.join(layout::STAGING).join(layout::staging_dir(spec));
+        let path = self
+            .root
+            .join(layout::STAGING)
+            .join(layout::staging_dir(spec));
         gone_is_fine(fs::remove_dir_all(path))
             .map_err(|error| Error::io("remove a staging directory", error).with_chunk(spec.id))
     }
@@ -179,7 +205,8 @@ impl LocalDataSource {
     /// Makes it last that `chunk` is not deleted after all.
     pub(crate) fn exhume(&self, chunk: &StoredChunk) -> Result<(), Error> {
         let name = layout::tombstone(chunk.generation, &chunk.spec.id);
-        self.disk.remove_file(&self.root.join(layout::TOMBSTONES), &name)
+        self.disk
+            .remove_file(&self.root.join(layout::TOMBSTONES), &name)
     }
 
     /// Removes a chunk that nobody refers to any more. May be called again after an error.
@@ -192,7 +219,12 @@ impl LocalDataSource {
             // An earlier call got as far as the rename, or somebody removed the directory.
             self.disk.sync_dir(parent)?;
         }
-        let names: Vec<&str> = chunk.spec.files.iter().map(|file| file.name.as_str()).collect();
+        let names: Vec<&str> = chunk
+            .spec
+            .files
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect();
         let removed = scan::remove_listed(&self.root, self.disk, &name, &names)?;
         self.exhume(chunk)?;
         Ok(removed)
@@ -246,7 +278,9 @@ fn check_file(path: &Path, len_bytes: u64) -> Result<(), Error> {
         Ok(metadata) if !metadata.is_file() => Err(damaged("a file is not a regular file")),
         Ok(metadata) if metadata.len() != len_bytes => {
             let found = metadata.len();
-            Err(damaged(&format!("a file has {found} bytes instead of {len_bytes}")))
+            Err(damaged(&format!(
+                "a file has {found} bytes instead of {len_bytes}"
+            )))
         }
         Ok(_) => Ok(()),
     }

@@ -36,7 +36,11 @@ pub(crate) enum Finding {
     /// Not ours; it was left alone.
     Foreign(PathBuf),
     /// A chunk's directory that did not add up; it was moved to `path`.
-    Quarantined { chunk_id: ChunkId, path: PathBuf, error: Error },
+    Quarantined {
+        chunk_id: ChunkId,
+        path: PathBuf,
+        error: Error,
+    },
     /// A directory of ours that could neither be read nor moved; it was left alone.
     Unreadable { path: PathBuf, error: Error },
 }
@@ -57,7 +61,12 @@ pub(super) fn scan(root: &Path, disk: Disk) -> Result<(Scan, Generation), Error>
     scanner.count_generations(layout::QUARANTINE)?;
     scanner.forget_stale_tombstones();
     scanner.expire_staging()?;
-    let Scanner { latest, mut scan, next, .. } = scanner;
+    let Scanner {
+        latest,
+        mut scan,
+        next,
+        ..
+    } = scanner;
     scan.chunks = latest.into_values().collect();
     Ok((scan, next))
 }
@@ -114,7 +123,10 @@ impl Scanner<'_> {
         let found = match entries(dir) {
             Ok(found) => found,
             Err(error) => {
-                self.scan.findings.push(Finding::Unreadable { path: dir.to_owned(), error });
+                self.scan.findings.push(Finding::Unreadable {
+                    path: dir.to_owned(),
+                    error,
+                });
                 return;
             }
         };
@@ -173,9 +185,16 @@ impl Scanner<'_> {
                 let path = quarantine.join(text);
                 // If that fails it is done behind the start.
                 let _ = disguise(&path);
-                Finding::Quarantined { chunk_id: name.id, path, error }
+                Finding::Quarantined {
+                    chunk_id: name.id,
+                    path,
+                    error,
+                }
             }
-            Err(_) => Finding::Unreadable { path: dir.join(text), error },
+            Err(_) => Finding::Unreadable {
+                path: dir.join(text),
+                error,
+            },
         };
         self.scan.findings.push(finding);
     }
@@ -204,20 +223,27 @@ impl Scanner<'_> {
         let staging = self.root.join(layout::STAGING);
         let mut parts = Vec::new();
         for entry in entries(&staging)? {
-            let ours = entry.file_name().to_str().is_some_and(|name| {
-                is_dir(&entry) && layout::parse_staging_dir(name).is_some()
-            });
+            let ours = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| is_dir(&entry) && layout::parse_staging_dir(name).is_some());
             if !ours {
                 self.foreign(&entry);
                 continue;
             }
             // A crash in the middle of a commit leaves files under their own names, which readers
             // may find. It takes a start to be here, so whoever wrote them is gone.
-            if entries(&entry.path())?.iter().any(|inner| inner.file_name() != PARTS_NAME) {
+            if entries(&entry.path())?
+                .iter()
+                .any(|inner| inner.file_name() != PARTS_NAME)
+            {
                 parts.push((Duration::MAX, entry.file_name()));
                 continue;
             }
-            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            let modified = entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .ok();
             let age = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
             parts.push((age.unwrap_or_default(), entry.file_name()));
         }
@@ -226,7 +252,10 @@ impl Scanner<'_> {
             if age > STAGING_MAX_AGE || at >= STAGING_MAX_COUNT {
                 // Into the trash, which is emptied behind the start. If that fails it is tried
                 // again at the next start.
-                let _ = fs::rename(staging.join(&name), self.root.join(layout::TRASH).join(&name));
+                let _ = fs::rename(
+                    staging.join(&name),
+                    self.root.join(layout::TRASH).join(&name),
+                );
             }
         }
         Ok(())
@@ -246,7 +275,9 @@ pub(super) fn disguise(dir: &Path) -> Result<(), Error> {
     for (index, entry) in entries(dir)?.iter().enumerate() {
         let (name, path) = (entry.file_name(), entry.path());
         let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
-        let disguised = path.extension().is_some_and(|extension| extension == DISGUISE);
+        let disguised = path
+            .extension()
+            .is_some_and(|extension| extension == DISGUISE);
         if !plain || disguised || name == MANIFEST_NAME {
             continue;
         }
@@ -254,7 +285,11 @@ pub(super) fn disguise(dir: &Path) -> Result<(), Error> {
         longer.push(".");
         longer.push(DISGUISE);
         // Names may be as long as the file system takes; then the number has to do.
-        let to = if longer.len() <= 255 { longer } else { format!("{index}.{DISGUISE}").into() };
+        let to = if longer.len() <= 255 {
+            longer
+        } else {
+            format!("{index}.{DISGUISE}").into()
+        };
         fs::rename(&path, dir.join(to)).map_err(|error| Error::io("rename a file", error))?;
     }
     Ok(())
@@ -263,7 +298,11 @@ pub(super) fn disguise(dir: &Path) -> Result<(), Error> {
 /// Removes what is in the trash and is ours, and finishes what was begun in the quarantine.
 pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
     for entry in entries(&root.join(layout::QUARANTINE))? {
-        let ours = entry.file_name().to_str().and_then(ChunkName::parse).is_some();
+        let ours = entry
+            .file_name()
+            .to_str()
+            .and_then(ChunkName::parse)
+            .is_some();
         if ours && is_dir(&entry) && entry.path().join(MANIFEST_NAME).exists() {
             disguise(&entry.path())?;
         }
@@ -271,7 +310,9 @@ pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
     let trash = root.join(layout::TRASH);
     for entry in entries(&trash)? {
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|_| is_dir(&entry)) else { continue };
+        let Some(name) = name.to_str().filter(|_| is_dir(&entry)) else {
+            continue;
+        };
         if layout::parse_staging_dir(name).is_some() {
             gone_is_fine(fs::remove_dir_all(entry.path()))
                 .map_err(|error| Error::io("empty the trash", error))?;

@@ -41,10 +41,19 @@ struct PartRecord {
     /// The boot in which the bytes were written: they were not synced, so after another boot
     /// they prove nothing.
     boot: String,
-    /// What the source wants to see to go on; absent once the file is complete.
-    validator: Option<String>,
+    /// Absent once the file is complete.
+    version: Option<Version>,
     /// The checksum of the complete file.
     complete_xxh3: Option<u64>,
+}
+
+/// What a partial file is a part of: the bytes that follow have to be of the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Version {
+    /// What the source wants to see to go on.
+    pub(crate) validator: String,
+    /// The length of the whole file, if the source said it.
+    pub(crate) total_bytes: Option<u64>,
 }
 
 /// An arriving file, open for appending.
@@ -62,8 +71,8 @@ pub(crate) struct Part {
 pub(crate) enum Progress {
     /// Nothing usable is there.
     Empty,
-    /// `len_bytes` of what `validator` stands for are there.
-    Partial { validator: String },
+    /// The beginning of the file is there.
+    Partial(Version),
     /// The file is complete and has its checksum.
     Complete(FetchedFile),
 }
@@ -79,7 +88,12 @@ impl Staging {
                 _ => {}
             }
         }
-        Ok(Staging { path, parts, disk, _lock: lock })
+        Ok(Staging {
+            path,
+            parts,
+            disk,
+            _lock: lock,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -107,10 +121,18 @@ impl Staging {
             .mode(0o600)
             .open(&path)
             .map_err(|error| Error::io("open a staged file", error))?;
-        let len_bytes =
-            file.metadata().map_err(|error| Error::io("look at a staged file", error))?.len();
+        let len_bytes = file
+            .metadata()
+            .map_err(|error| Error::io("look at a staged file", error))?
+            .len();
         let record_path = path.with_extension("json");
-        let mut part = Part { file, path, record_path, disk: self.disk, len_bytes };
+        let mut part = Part {
+            file,
+            path,
+            record_path,
+            disk: self.disk,
+            len_bytes,
+        };
         let progress = part.assess()?;
         Ok((part, progress))
     }
@@ -123,16 +145,25 @@ impl Part {
             .and_then(|bytes| serde_json::from_slice::<PartRecord>(&bytes).ok())
             .filter(|record| record.boot == boot_id());
         match record {
-            Some(PartRecord { complete_xxh3: Some(expected), .. }) => {
+            Some(PartRecord {
+                complete_xxh3: Some(expected),
+                ..
+            }) => {
                 let mut hash = Xxh3::new();
                 self.read_back(|bytes| hash.update(bytes))?;
-                let complete = FetchedFile { len_bytes: self.len_bytes, xxh3: hash.digest() };
+                let complete = FetchedFile {
+                    len_bytes: self.len_bytes,
+                    xxh3: hash.digest(),
+                };
                 if complete.xxh3 == expected {
                     return Ok(Progress::Complete(complete));
                 }
             }
-            Some(PartRecord { validator: Some(validator), .. }) if self.len_bytes > 0 => {
-                return Ok(Progress::Partial { validator });
+            Some(PartRecord {
+                version: Some(version),
+                ..
+            }) if self.len_bytes > 0 => {
+                return Ok(Progress::Partial(version));
             }
             _ => {}
         }
@@ -171,17 +202,20 @@ impl Part {
         Ok(())
     }
 
-    /// Remembers what the source wants to see if the transfer has to be resumed.
-    pub(crate) fn remember_validator(&self, validator: Option<&str>) -> Result<(), Error> {
-        match validator {
+    /// Remembers what the arriving bytes are a part of; `None` if that cannot be told, and then
+    /// they cannot be gone on with.
+    pub(crate) fn remember(&self, version: Option<Version>) -> Result<(), Error> {
+        match version {
             None => gone_is_fine(fs::remove_file(&self.record_path))
                 .map_err(|error| Error::io("forget a partial file", error)),
-            Some(validator) => self.write_record(Some(validator.to_owned()), None),
+            Some(version) => self.write_record(Some(version), None),
         }
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).map_err(|error| Error::io("write a file", error))?;
+        self.file
+            .write_all(bytes)
+            .map_err(|error| Error::io("write a file", error))?;
         self.len_bytes += bytes.len() as u64;
         Ok(())
     }
@@ -193,7 +227,10 @@ impl Part {
             return Err(error);
         }
         self.write_record(None, Some(xxh3))?;
-        Ok(FetchedFile { len_bytes: self.len_bytes, xxh3 })
+        Ok(FetchedFile {
+            len_bytes: self.len_bytes,
+            xxh3,
+        })
     }
 
     /// Removes the file; the next attempt starts from nothing.
@@ -204,8 +241,12 @@ impl Part {
         let _ = fs::remove_file(&self.path);
     }
 
-    fn write_record(&self, validator: Option<String>, complete: Option<u64>) -> Result<(), Error> {
-        let record = PartRecord { boot: boot_id().to_owned(), validator, complete_xxh3: complete };
+    fn write_record(&self, version: Option<Version>, complete: Option<u64>) -> Result<(), Error> {
+        let record = PartRecord {
+            boot: boot_id().to_owned(),
+            version,
+            complete_xxh3: complete,
+        };
         let json = serde_json::to_vec(&record).unwrap_or_default();
         fs::write(&self.record_path, json)
             .map_err(|error| Error::io("remember a partial file", error))

@@ -50,8 +50,9 @@ fn commit(store: &LocalDataSource, n: u8) -> StoredChunk {
 
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -66,7 +67,11 @@ fn a_committed_chunk_is_its_files_and_its_manifest() {
     assert_eq!(stored.len_bytes(), 2);
     assert!(names(&dir.path().join("_staging")).is_empty());
     store.check(&stored).unwrap();
-    for path in [stored.path.to_path_buf(), stored.path.join("a"), stored.path.join(MANIFEST_NAME)] {
+    for path in [
+        stored.path.to_path_buf(),
+        stored.path.join("a"),
+        stored.path.join(MANIFEST_NAME),
+    ] {
         let mode = fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{mode:o}");
     }
@@ -84,17 +89,30 @@ fn what_is_staged_is_nothing_until_it_is_committed() {
     let (staging, mut fetched) = stage(&store, &spec(1));
     fetched[1].len_bytes += 1;
     let error = store.commit(&staging, &spec(1), &fetched).unwrap_err();
-    assert_eq!((error.kind(), error.file()), (crate::ErrorKind::Damaged, Some("b")));
+    assert_eq!(
+        (error.kind(), error.file()),
+        (crate::ErrorKind::Damaged, Some("b"))
+    );
     drop((store, staging));
     let (store, scan) = open(&dir);
     assert!(scan.chunks.is_empty());
     // What was complete is recognised, and what was changed since is not.
-    let parts = dir.path().join("_staging").join(layout::staging_dir(&spec(1))).join("_parts");
+    let parts = dir
+        .path()
+        .join("_staging")
+        .join(layout::staging_dir(&spec(1)))
+        .join("_parts");
     assert_eq!(names(&parts), ["0.json", "0.part", "1.json", "1.part"]);
     fs::write(parts.join("1.part"), "x").unwrap();
     let staging = store.stage(&spec(1)).unwrap();
-    let complete = FetchedFile { len_bytes: 1, xxh3: xxh3_64(b"a") };
-    assert_eq!(staging.open_part(0).unwrap().1, Progress::Complete(complete));
+    let complete = FetchedFile {
+        len_bytes: 1,
+        xxh3: xxh3_64(b"a"),
+    };
+    assert_eq!(
+        staging.open_part(0).unwrap().1,
+        Progress::Complete(complete)
+    );
     assert_eq!(staging.open_part(1).unwrap().1, Progress::Empty);
     store.abandon(&spec(1)).unwrap();
     store.abandon(&spec(1)).unwrap();
@@ -155,7 +173,10 @@ fn the_trash_is_emptied_of_what_is_ours() {
     fs::create_dir_all(trash.join(layout::staging_dir(&spec(3))).join("_parts")).unwrap();
     store.empty_trash().unwrap();
     assert_eq!(names(&trash), ["mine"]);
-    let kept = dir.path().join("_quarantine").join(foreign.path.file_name().unwrap());
+    let kept = dir
+        .path()
+        .join("_quarantine")
+        .join(foreign.path.file_name().unwrap());
     assert_eq!(names(&kept), ["theirs"]);
 }
 
@@ -171,7 +192,9 @@ fn a_manifest_that_is_no_file_is_damage_and_stops_nobody() {
     fs::create_dir(&manifest).unwrap();
     let (_store, scan) = open(&dir);
     assert_eq!(scan.chunks.len(), 1);
-    assert!(matches!(scan.findings[..], [Finding::Quarantined { chunk_id, .. }] if chunk_id == [1; 32]));
+    assert!(
+        matches!(scan.findings[..], [Finding::Quarantined { chunk_id, .. }] if chunk_id == [1; 32])
+    );
 }
 
 #[test]
@@ -182,7 +205,10 @@ fn damage_has_a_name() {
     let file = stored.path.join("b");
     fs::write(&file, "longer").unwrap();
     let error = store.check(&stored).unwrap_err();
-    assert!(error.to_string().contains("6 bytes instead of 1"), "{error}");
+    assert!(
+        error.to_string().contains("6 bytes instead of 1"),
+        "{error}"
+    );
     fs::remove_file(&file).unwrap();
     assert_eq!(store.check(&stored).unwrap_err().file(), Some("b"));
     std::os::unix::fs::symlink("a", &file).unwrap();

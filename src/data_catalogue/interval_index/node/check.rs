@@ -17,6 +17,16 @@ impl Subtree {
         self.entries.len()
     }
 
+    fn first_key(&self) -> (u64, &ChunkId) {
+        let (range, id) = &self.entries[0];
+        (range.start, id)
+    }
+
+    fn last_key(&self) -> (u64, &ChunkId) {
+        let (range, id) = &self.entries[self.len() - 1];
+        (range.start, id)
+    }
+
     /// Where the last gap among the entries ends, or else where the first starts.
     fn solid_from(&self) -> u64 {
         let mut solid_from = self.entries[0].0.start;
@@ -49,12 +59,12 @@ impl<V> Node<V> {
                     .collect();
                 for (row, child) in children.iter().enumerate() {
                     let greatest_end = child.entries.iter().map(|(range, _)| range.end).max();
-                    assert_eq!(rows.range(row).start, child.entries[0].0.start);
-                    assert_eq!(rows.id(row), &child.entries[0].1);
+                    assert_eq!((rows.range(row).start, rows.id(row)), child.first_key());
                     assert_eq!(Some(rows.range(row).end), greatest_end);
                     assert_eq!(rows.item(row).solid_from, child.solid_from());
                     assert_eq!(child.depth, children[0].depth, "leaves equally deep");
                 }
+                assert!(children.is_sorted_by(|child, next| child.last_key() < next.first_key()));
                 Subtree {
                     depth: children[0].depth + 1,
                     entries: children
@@ -69,13 +79,13 @@ impl<V> Node<V> {
 
 impl<T> Rows<T> {
     fn check(&self, min: usize) {
-        let len = self.starts.len();
+        let len = self.len();
         assert!((min..WIDTH).contains(&len), "{len} rows");
-        assert_eq!((self.ends.len(), self.items.len()), (len, len));
-        assert!(self.starts.capacity() <= WIDTH);
-        assert!(self.ends.capacity() <= WIDTH);
+        assert_eq!((self.ids.len(), self.items.len()), (len, len));
+        assert!(self.ranges.capacity() <= WIDTH);
+        assert!(self.ids.capacity() <= WIDTH);
         assert!(self.items.capacity() <= WIDTH);
-        let keys = (0..len).map(|row| (self.start(row), self.id(row)));
+        let keys = (0..len).map(|row| (self.range(row).start, self.id(row)));
         assert!(keys.is_sorted_by(|key, next| key < next), "keys ascend");
     }
 }

@@ -1,0 +1,142 @@
+//! What is synced, and when: the system calls of a download and of a delete, in their order.
+//!
+//! A power cut keeps what was synced before it, so a chunk that is announced has to be synced in
+//! full before its rename, and the rename before the announcement.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::origin::Origin;
+use support::{DEADLINE, bytes, chunk, id, open, temp_dir};
+
+const CHILD_DIR: &str = "DATA_MANAGER_TEST_CHILD_DIR";
+const CHILD_ORIGIN: &str = "DATA_MANAGER_TEST_CHILD_ORIGIN";
+
+/// Not a test of its own: the process that is traced.
+#[test]
+fn child() {
+    let (Ok(dir), Ok(origin)) = (std::env::var(CHILD_DIR), std::env::var(CHILD_ORIGIN)) else {
+        return;
+    };
+    let dir = Path::new(&dir);
+    // Creating a directory of this name is a system call that the trace shows.
+    let announce = |what: &str| std::fs::create_dir(dir.join(format!("_said_{what}"))).unwrap();
+    let manager = open(&dir.join("data"));
+    let files = ["a", "b"].map(|name| (name, format!("{origin}{name}")));
+    let description = chunk(1, 0..5, files);
+    manager
+        .download_chunk(description.clone())
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
+    announce("have");
+    let guard = manager.get_chunk(&id(1)).unwrap();
+    let task = manager.delete_chunk(id(1));
+    assert!(manager.wait_idle(DEADLINE));
+    announce("buried");
+    manager
+        .download_chunk(description)
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
+    announce("back");
+    assert!(task.wait().is_err());
+    drop(guard);
+    manager
+        .delete_chunk(id(1))
+        .wait_timeout(DEADLINE)
+        .unwrap()
+        .unwrap();
+    announce("gone");
+}
+
+/// The calls of the trace that matter, in the order in which they were begun.
+struct Trace(Vec<String>);
+
+impl Trace {
+    /// The position of the first call at or after `from` that has all of `parts` in it.
+    fn find(&self, from: usize, parts: &[&str]) -> usize {
+        let fits = |line: &&String| parts.iter().all(|part| line.contains(part));
+        let found = self.0[from..].iter().position(|line| fits(&line));
+        found
+            .map(|at| from + at)
+            .unwrap_or_else(|| panic!("no {parts:?} after call {from} of:\n{}", self.0.join("\n")))
+    }
+}
+
+#[test]
+fn everything_is_synced_before_it_is_announced() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    origin.file("a", bytes(1, 100_000));
+    origin.file("b", bytes(2, 10));
+    let trace_file = dir.path().join("trace");
+    let traced = Command::new("strace")
+        .args(["-f", "-y", "-s", "300", "-e"])
+        .arg("trace=fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir")
+        .arg("-o")
+        .arg(&trace_file)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child"])
+        .env(CHILD_DIR, dir.path())
+        .env(CHILD_ORIGIN, origin.url(""))
+        .output();
+    let Ok(output) = traced else {
+        println!("skipped: needs strace");
+        return;
+    };
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let text = std::fs::read_to_string(trace_file).unwrap();
+    // A call that another thread interrupts in the trace is shown where it began; what matters
+    // here are calls of one thread, or calls that wait for each other.
+    let trace = Trace(text.lines().map(str::to_owned).collect());
+
+    let commit = trace.find(0, &["rename", "_staging/", "\"", "dataset_id=", "/chunk="]);
+    for (what, parts) in [
+        ("a file", ["fsync", "/_parts/0.part"].as_slice()),
+        ("the other file", &["fsync", "/_parts/1.part"]),
+        ("the manifest", &["fsync", "/_chunk.json"]),
+    ] {
+        assert!(
+            trace.find(0, parts) < commit,
+            "{what} is not synced before the rename"
+        );
+    }
+    let named = trace.find(0, &["rename", "/_parts/1.part"]);
+    let staging = trace.find(named, &["fsync", "/data/_staging/0101"]);
+    assert!(
+        named < staging && staging < commit,
+        "the staging directory is not synced"
+    );
+    let have = trace.find(0, &["_said_have"]);
+    let parent = trace.find(commit, &["fsync", "/data/dataset_id=", ">"]);
+    assert!(parent < have, "announced before the rename is synced");
+    let root = trace.find(
+        trace.find(0, &["mkdir", "/data/dataset_id="]),
+        &["fsync", "/data>"],
+    );
+    assert!(root < have, "the dataset's directory is not synced");
+
+    let buried = trace.find(0, &["_said_buried"]);
+    let tombstone = trace.find(have, &["fsync", "/_tombstones/"]);
+    let tombstones = trace.find(tombstone, &["fsync", "/_tombstones>"]);
+    assert!(tombstones < buried, "a delete is not made to last");
+    let back = trace.find(0, &["_said_back"]);
+    let exhumed = trace.find(buried, &["unlink", "/_tombstones/"]);
+    assert!(
+        trace.find(exhumed, &["fsync", "/_tombstones>"]) < back,
+        "a revival is not"
+    );
+
+    let gone = trace.find(0, &["_said_gone"]);
+    let trashed = trace.find(back, &["rename", "/chunk=", "_trash/"]);
+    assert!(trace.find(trashed, &["fsync", "/_trash>"]) < gone);
+    assert!(trace.find(trashed, &["fsync", "/data/dataset_id=", ">"]) < gone);
+    assert!(trace.find(trashed, &["unlink", "/_trash/chunk="]) < gone);
+}
