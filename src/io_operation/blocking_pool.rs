@@ -294,6 +294,7 @@ impl Shared {
             let urgent = std::mem::take(&mut state.urgent);
             urgent.into_iter().chain(std::mem::take(&mut state.normal))
         };
+        self.empty.notify_all();
         // With the job goes its completer, and that tells the operation.
         for job in lost {
             drop_contained(job);
@@ -320,17 +321,14 @@ impl Shared {
                 }
             }
         }
-        // Counted out under the lock that showed no work: a job from now on sees that it needs a new thread.
+        // Counted out under the lock that showed no work: a job from now on sees that it needs a new thread. One
+        // that goes because of a lower bound may leave a job that it was called for; the call that came with the
+        // lower bound went to all, and so to one that stays.
         state.alive -= 1;
-        let leaves_work = state.queued() > 0;
         let is_last = state.alive == 0;
         drop(state);
         if is_last {
             self.empty.notify_all();
-        }
-        if leaves_work {
-            // Only a surplus thread gets here. It may have used up the call that was meant for one that stays.
-            self.news.notify_one();
         }
         self.go();
     }

@@ -71,7 +71,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
-use task::{Runnable, Task};
+use task::{BoxFuture, Runnable, Task};
 
 /// A pool of threads that polls futures.
 ///
@@ -102,6 +102,25 @@ pub(crate) struct Shared {
     registry: Registry<Arc<dyn Runnable>>,
 }
 
+impl Shared {
+    fn new() -> Self {
+        Self {
+            queue: RunQueue::new(),
+            registry: Registry::new(),
+        }
+    }
+
+    /// Enters a task in both lists.
+    fn spawn<T: Send + 'static>(self: &Arc<Self>, future: BoxFuture<T>) -> Arc<Task<T>> {
+        let task = self.registry.insert_with(|key| {
+            let task = Arc::new(Task::new(future, Arc::clone(self), key));
+            (Arc::clone(&task) as Arc<dyn Runnable>, task)
+        });
+        self.queue.push(Arc::clone(&task) as _);
+        task
+    }
+}
+
 impl TasksManager {
     /// A manager with this many threads; 0 is taken as 1, because a pool without threads would never poll.
     ///
@@ -124,10 +143,7 @@ impl TasksManager {
     pub fn try_new(threads: usize) -> io::Result<Self> {
         // Whole from the start: where a thread cannot be had, the drop of this value ends the others.
         let mut manager = Self {
-            shared: Arc::new(Shared {
-                queue: RunQueue::new(),
-                registry: Registry::new(),
-            }),
+            shared: Arc::new(Shared::new()),
             threads: Vec::new(),
         };
         for number in 0..threads.max(1) {
@@ -145,13 +161,7 @@ impl TasksManager {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let future = Box::pin(future);
-        let task = self.shared.registry.insert_with(|key| {
-            let task = Arc::new(Task::new(future, Arc::clone(&self.shared), key));
-            (Arc::clone(&task) as Arc<dyn Runnable>, task)
-        });
-        self.shared.queue.push(Arc::clone(&task) as _);
-        JoinHandle::new(task)
+        JoinHandle::new(self.shared.spawn(Box::pin(future)))
     }
 
     /// Tells a future that it may go on: the task that polled it with this waker is polled again.
@@ -198,6 +208,7 @@ impl fmt::Debug for TasksManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TasksManager")
             .field("threads", &self.threads.len())
+            .field("tasks", &self.shared.registry.len())
             .field("queue", &self.shared.queue)
             .finish_non_exhaustive()
     }

@@ -55,9 +55,38 @@ impl<T> Registry<T> {
         drop(entry);
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        let places = self.places.lock();
+        places.table.len() - places.free.len()
+    }
+
     /// Takes all out. Nothing is to be entered after this: its place might have two owners.
     pub(crate) fn drain(&self) -> impl Iterator<Item = T> + use<T> {
         let mut places = self.places.lock();
+        places.free = Vec::new();
         std::mem::take(&mut places.table).into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Registry;
+
+    #[test]
+    fn places_are_used_again() {
+        let registry = Registry::new();
+        let keys: Vec<_> = (0..3)
+            .map(|i| registry.insert_with(|key| (i, key)))
+            .collect();
+        registry.remove(keys[1]);
+        registry.remove(keys[1]);
+        assert_eq!(
+            (registry.len(), registry.insert_with(|key| (7, key))),
+            (2, keys[1])
+        );
+        assert_eq!(registry.drain().collect::<Vec<_>>(), [0, 7, 2]);
+        registry.remove(keys[0]);
+        assert_eq!(registry.len(), 0);
     }
 }

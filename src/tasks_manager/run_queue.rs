@@ -141,3 +141,40 @@ impl<T> fmt::Debug for RunQueue<T> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Parker, RunQueue};
+    use std::sync::Arc;
+
+    /// Pushes into its queue when it is dropped, as the last waker of another task may.
+    struct Chatty(Arc<RunQueue<Option<Chatty>>>);
+
+    impl Drop for Chatty {
+        fn drop(&mut self) {
+            self.0.push(None);
+        }
+    }
+
+    #[test]
+    fn first_in_first_out() {
+        let (queue, parker) = (RunQueue::new(), Arc::new(Parker::new()));
+        queue.push(1);
+        queue.requeue(2);
+        queue.push(3);
+        let taken: Vec<_> = (0..3).map(|_| queue.next(&parker)).collect();
+        assert_eq!(taken, [Some(1), Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn a_closed_queue_keeps_nothing_and_drops_outside_its_lock() {
+        let queue = Arc::new(RunQueue::new());
+        queue.push(Some(Chatty(Arc::clone(&queue))));
+        queue.close();
+        queue.push(Some(Chatty(Arc::clone(&queue))));
+        queue.requeue(Some(Chatty(Arc::clone(&queue))));
+        assert!(queue.next(&Arc::new(Parker::new())).is_none());
+        // Were one of them still inside, it would keep the queue that keeps it.
+        assert_eq!(Arc::strong_count(&queue), 1);
+    }
+}

@@ -145,7 +145,8 @@ pub(crate) trait Runnable: Send + Sync {
     fn end(&self);
 }
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// A future on the heap: it must not move between polls, and tasks are of one size.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// One spawned future.
 pub(crate) struct Task<T> {
@@ -292,7 +293,9 @@ impl<T> fmt::Debug for Task<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Begin, CANCELLED, DONE, IDLE, Pause, RUNNING, SCHEDULED, State};
+    use super::{
+        Arc, Begin, CANCELLED, DONE, IDLE, Pause, RUNNING, Runnable, SCHEDULED, Shared, State,
+    };
     use crate::tasks_manager::sync::{AtomicU8, Ordering};
 
     fn state(bits: u8) -> State {
@@ -348,6 +351,26 @@ mod tests {
         assert_eq!(after(RUNNING, State::seize), (false, RUNNING | CANCELLED));
 
         assert_eq!(after(ALL, State::finish), ((), DONE));
+    }
+
+    /// Without any thread: the run queue is emptied by hand.
+    #[test]
+    fn an_ended_task_is_in_no_list() {
+        let shared = Arc::new(Shared::new());
+        let cancelled = shared.spawn(Box::pin(async { 1 }));
+        let polled = shared.spawn(Box::pin(async { 2 }));
+        assert_eq!(shared.registry.len(), 2);
+        cancelled.cancel();
+        for task in [&cancelled, &polled] {
+            Arc::clone(task).run();
+            assert_eq!(bits(&task.state), DONE);
+        }
+        assert_eq!(shared.registry.len(), 0);
+        shared.queue.close();
+        assert_eq!(
+            (Arc::strong_count(&cancelled), Arc::strong_count(&polled)),
+            (1, 1)
+        );
     }
 
     /// Nothing brings an ended task back: not its waker, not its handle, not a worker, not the manager.
