@@ -199,7 +199,14 @@ fn a_job_does_not_wait_for_the_drop_of_the_result_before() {
         let pool = BlockingPool::new(2);
         let gate = Gate::new();
         let inside = gate.clone();
-        drop(pool.run(move || OnDrop(move || inside.pass())));
+        let operation_dropped = Gate::new();
+        let wait = operation_dropped.clone();
+        drop(pool.run(move || {
+            // Else the result is dropped by whoever drops the operation.
+            wait.pass();
+            OnDrop(move || inside.pass())
+        }));
+        operation_dropped.open();
         gate.wait_for_arrival();
         let job = pool.run(|| 1);
         assert_eq!(in_time(|| job.wait()).unwrap(), 1);
