@@ -1,6 +1,6 @@
 //! The registry of what is available: which chunks are visible, and which of them holds a block.
 //!
-//! A chunk is visible from [`DataCatalogue::publish`] to [`DataCatalogue::retract`]. Lookups hand
+//! A chunk is visible from `DataCatalogue::publish` to `DataCatalogue::retract`. Lookups hand
 //! out [`ChunkGuard`]s, made under the read lock, so that no retraction can slip between finding a
 //! chunk and holding it. The reference count of a chunk is that of one `Arc`: the catalogue holds
 //! one reference while the chunk is visible, each guard holds one, and whoever drops the last

@@ -1,7 +1,7 @@
 //! What a chunk is: the description that callers give, and the checked form the crate works with.
 //!
 //! [`DataChunk`] is what comes in, from a caller or from JSON, and may hold anything.
-//! [`ChunkSpec`] is what passed the door: it can only be made by [`ChunkSpec::check`], so code
+//! `ChunkSpec` is what passed the door: it can only be made by `ChunkSpec::check`, so code
 //! behind the door never asks again whether a file name is safe or a range is empty.
 //!
 //! This module does no IO and knows nothing of disks, sources or threads.

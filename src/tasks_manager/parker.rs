@@ -1,6 +1,6 @@
 //! A thread that sleeps until it is called.
 //!
-//! Used by the workers, by [`block_on`](super::block_on) and by every blocking `wait`. Never used by a poll.
+//! Used by the workers, by [`block_on`](fn@super::block_on) and by every blocking `wait`. Never used by a poll.
 
 use super::sync::{AtomicBool, Ordering, Thread, current, park};
 use std::sync::Arc;
