@@ -283,8 +283,9 @@ impl Core {
             Action::Fetch(transfer, index) => super::download::fetch(self, &transfer, index),
             Action::Finish(transfer) => transfer.finish(),
             Action::Cancel(token) => {
-                // Closing sockets is the kernel's work and may wait for it: not on this thread.
-                self.submit_urgent(move || token.cancel());
+                // The hooks are a source's code, so not on a caller's thread; and not on the
+                // blocking pool, where a thousand deletes may be waiting in front of them.
+                drop(self.spawn(async move { token.cancel() }));
             }
             Action::Abandon(spec) => self.spawn_job(move |core| async move {
                 let to_abandon = spec.clone();

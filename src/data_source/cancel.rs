@@ -51,7 +51,7 @@ impl CancelToken {
     }
 
     /// Runs `hook` when the token is cancelled (at once if it is), unless the returned
-    /// registration was dropped before.
+    /// registration was dropped before. It must not block: it runs on a thread that polls tasks.
     pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> CancelHook {
         let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
         self.0.hooks.lock().push((key, Box::new(hook)));
