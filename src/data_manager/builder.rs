@@ -21,6 +21,7 @@ use crate::error::Error;
 /// | [`longest_backoff`](Self::longest_backoff) | 60 s | the longest wait between two attempts; also the wait after a failure that no retry can mend |
 /// | [`connect_timeout`](Self::connect_timeout) | 5 s | for the name, the connection and TLS, each |
 /// | [`stall_timeout`](Self::stall_timeout) | 20 s | without a byte, before the headers or in the body |
+/// | [`root_certificate`](Self::root_certificate) | Mozilla's | what the certificates of `https://` servers have to lead to |
 /// | [`event_queue`](Self::event_queue) | 1024 events | for each subscriber; the oldest are dropped beyond that |
 /// | [`shutdown_timeout`](Self::shutdown_timeout) | 5 s | how long `Drop` waits for what is under way |
 /// | [`durability`](Self::durability) | [`Durability::Full`] | what survives a power cut |
@@ -114,6 +115,14 @@ impl DataManagerBuilder {
         self
     }
 
+    /// Trusts the certificates in `pem` (one or more) for `https://`, and from then on no others
+    /// than those that were given this way. May be called several times.
+    #[must_use]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.http.root_certificates.push(pem.into());
+        self
+    }
+
     /// How many events wait for each subscriber at the most.
     #[must_use]
     pub fn event_queue(mut self, event_queue: usize) -> Self {
@@ -167,16 +176,15 @@ impl DataManagerBuilder {
                 return Err(Error::refused(field, "has to be at least 1"));
             }
         }
-        let positive = [
-            ("first_backoff", self.first_backoff),
-            ("connect_timeout", self.http.connect_timeout),
-            ("stall_timeout", self.http.stall_timeout),
-        ];
-        for (field, value) in positive {
-            if value.is_zero() {
-                return Err(Error::refused(field, "has to be more than nothing"));
-            }
+        if self.first_backoff.is_zero() {
+            return Err(Error::refused(
+                "first_backoff",
+                "has to be more than nothing",
+            ));
         }
+        self.http
+            .check()
+            .map_err(|(field, reason)| Error::refused(field, reason))?;
         if self.longest_backoff < self.first_backoff {
             return Err(Error::refused(
                 "longest_backoff",

@@ -15,6 +15,7 @@ use fluent_uri::Uri;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::cancel::CancelHook;
@@ -31,6 +32,37 @@ pub struct HttpOptions {
     pub stall_timeout: Duration,
     /// How many idle connections are kept for later transfers, over all hosts.
     pub max_idle_connections: usize,
+    /// The certificates (PEM, one or more in each) that a server's has to lead to; where there are
+    /// none, Mozilla's, as they were when this crate was built.
+    pub root_certificates: Vec<Vec<u8>>,
+}
+
+impl HttpOptions {
+    /// Refuses what cannot be worked with: the field, and the reason.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+        for (field, value) in [
+            ("connect_timeout", self.connect_timeout),
+            ("stall_timeout", self.stall_timeout),
+        ] {
+            if value.is_zero() {
+                return Err((field, "has to be more than nothing".to_owned()));
+            }
+        }
+        for pem in &self.root_certificates {
+            if certificates(pem).is_empty() {
+                return Err(("root_certificate", "holds no certificate in PEM".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    parse_pem(pem).filter_map(certificate).collect()
 }
 
 impl Default for HttpOptions {
@@ -39,6 +71,7 @@ impl Default for HttpOptions {
             connect_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(20),
             max_idle_connections: 16,
+            root_certificates: Vec::new(),
         }
     }
 }
@@ -247,6 +280,9 @@ fn distrust(reason: &'static str) -> SourceError {
 fn classify(error: &ureq::Error) -> SourceError {
     use ureq::Error as E;
     match error {
+        E::Io(cause) if is_bad_certificate(cause) => {
+            SourceError::permanent(anyhow!("TLS: {cause}")).with_kind(ErrorKind::Network)
+        }
         E::Io(cause) => SourceError::transient(anyhow!("the connection failed: {cause}")),
         E::Timeout(reason) => SourceError::transient(anyhow!("no answer in time ({reason})")),
         E::HostNotFound => SourceError::transient(anyhow!("the host name does not resolve")),
@@ -277,6 +313,13 @@ fn classify(error: &ureq::Error) -> SourceError {
         }
         _ => SourceError::transient(anyhow!("the request failed")),
     }
+}
+
+/// Whether the server showed a certificate that leads to none that is trusted, is for another
+/// name, or has expired. `rustls` says so in its text only, as far as `ureq` lets one see.
+fn is_bad_certificate(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+        && error.to_string().starts_with("invalid peer certificate")
 }
 
 /// Scheme, host and port: connections are kept for the same one only.
@@ -330,7 +373,18 @@ impl AgentPool {
 }
 
 fn new_agent(options: &HttpOptions) -> Agent {
+    let trusted: Vec<_> = options
+        .root_certificates
+        .iter()
+        .flat_map(|pem| certificates(pem))
+        .collect();
+    let roots = if trusted.is_empty() {
+        RootCerts::WebPki
+    } else {
+        trusted.into()
+    };
     Agent::config_builder()
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
         .http_status_as_error(false)
         .user_agent(USER_AGENT)
         .max_redirects(MAX_REDIRECTS)
