@@ -10,7 +10,7 @@ use std::future::{poll_fn, ready};
 use std::panic::catch_unwind;
 use std::task::{Poll, Waker};
 use std::thread;
-use support::{Count, in_time, probe};
+use support::{Count, in_time, probe, rounds};
 
 #[test]
 fn a_ready_future_is_polled_once() {
@@ -89,7 +89,7 @@ fn tokens_of_the_thread_are_not_wakes() {
 #[test]
 fn nested_calls_do_not_take_each_others_wakes() {
     in_time(|| {
-        for _ in 0..200 {
+        for _ in rounds(200) {
             let (outer, outer_completer) = IoOperation::new();
             let (inner, inner_completer) = IoOperation::new();
             let completers = thread::spawn(move || {

@@ -8,11 +8,11 @@ use data_manager::io_operation::{BlockingPool, IoOperation};
 use data_manager::tasks_manager::TasksManager;
 use std::hint::spin_loop;
 use std::panic::panic_any;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
-use support::{Count, Gate, OnDrop, at_thread_exit, eventually, in_time};
+use support::{Count, Gate, OnDrop, at_thread_exit, eventually, in_time, rounds};
 
 /// As many jobs as there may be threads, each waiting for all of the others.
 fn assert_reaches(pool: &BlockingPool, threads: usize) {
@@ -93,7 +93,7 @@ fn zero_threads_are_one() {
 #[test]
 fn jobs_in_sequence_use_one_thread() {
     let pool = BlockingPool::new(8);
-    for round in 0..2_000 {
+    for round in rounds(2_000) {
         assert_eq!(pool.run(move || round).wait().unwrap(), round);
         assert_eq!((pool.threads(), pool.running(), pool.queued()), (1, 0, 0));
     }
@@ -124,14 +124,27 @@ fn idle_threads_go_and_come_back() {
 /// A job that comes at the very moment in which its thread goes.
 #[test]
 fn a_job_that_meets_a_thread_on_its_way_out_is_run() {
-    let pool = BlockingPool::new(2);
+    let pool = Arc::new(BlockingPool::new(2));
     pool.set_idle_timeout(Duration::ZERO);
+    let stop = Arc::new(AtomicBool::new(false));
+    // Somebody else at the lock gives the thread a harder time between its time-out and its last look.
+    let crowd = {
+        let (pool, stop) = (Arc::clone(&pool), Arc::clone(&stop));
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = pool.queued();
+                thread::yield_now();
+            }
+        })
+    };
     in_time(move || {
-        for round in 0..20_000 {
+        for round in rounds(20_000) {
             assert_eq!(pool.run(move || round).wait().unwrap(), round);
             (0..round % 256).for_each(|_| spin_loop());
         }
     });
+    stop.store(true, Ordering::Relaxed);
+    crowd.join().unwrap();
 }
 
 #[test]
@@ -269,41 +282,6 @@ fn the_drop_of_the_pool_joins_those_that_went_before() {
 }
 
 #[test]
-fn a_shutdown_runs_what_was_accepted_and_joins_the_threads() {
-    let pool = BlockingPool::new(1);
-    let (gate, first) = block(&pool);
-    let exits = Count::new();
-    let exit = exits.clone();
-    let second = pool.run(move || at_thread_exit(move || drop(exit.on_drop())));
-    gate.open();
-    assert!(pool.shut_down(Duration::from_secs(60)));
-    assert_eq!(exits.get(), 1, "returned before its thread had ended");
-    first.wait().unwrap();
-    second.wait().unwrap();
-    assert_eq!(pool.threads(), 0);
-    assert!(
-        pool.shut_down(Duration::ZERO),
-        "a second one finds nothing to do"
-    );
-}
-
-#[test]
-fn a_shutdown_does_not_wait_for_ever_and_neither_does_the_drop_after_it() {
-    let pool = BlockingPool::new(1);
-    let (gate, first) = block(&pool);
-    let second = pool.run(|| 7);
-    assert!(!pool.shut_down(Duration::from_millis(10)));
-    in_time(move || drop(pool));
-    gate.open();
-    first.wait().unwrap();
-    assert_eq!(
-        second.wait().unwrap(),
-        7,
-        "what was accepted runs all the same"
-    );
-}
-
-#[test]
 fn dropped_on_one_of_its_own_threads() {
     for threads in [1, 2] {
         let pool = Arc::new(BlockingPool::new(threads));
@@ -396,7 +374,7 @@ fn jobs_survive_a_bound_that_moves() {
     let moving = Arc::clone(&pool);
     let mover = thread::spawn(move || (0..2_000).for_each(|i| moving.set_max_threads(1 + i % 4)));
     in_time(move || {
-        for _ in 0..3_000 {
+        for _ in rounds(3_000) {
             let ran = ran.clone();
             let one = pool.run(move || ran.add());
             let two = pool.run_urgent(|| ());
@@ -405,4 +383,39 @@ fn jobs_survive_a_bound_that_moves() {
         }
     });
     mover.join().unwrap();
+}
+
+#[test]
+fn a_shutdown_runs_what_was_accepted_and_joins_the_threads() {
+    let pool = BlockingPool::new(1);
+    let (gate, first) = block(&pool);
+    let exits = Count::new();
+    let exit = exits.clone();
+    let second = pool.run(move || at_thread_exit(move || drop(exit.on_drop())));
+    gate.open();
+    assert!(pool.shut_down(Duration::from_secs(60)));
+    assert_eq!(exits.get(), 1, "returned before its thread had ended");
+    first.wait().unwrap();
+    second.wait().unwrap();
+    assert_eq!(pool.threads(), 0);
+    assert!(
+        pool.shut_down(Duration::ZERO),
+        "a second one finds nothing to do"
+    );
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_ever_and_neither_does_the_drop_after_it() {
+    let pool = BlockingPool::new(1);
+    let (gate, first) = block(&pool);
+    let second = pool.run(|| 7);
+    assert!(!pool.shut_down(Duration::from_millis(10)));
+    in_time(move || drop(pool));
+    gate.open();
+    first.wait().unwrap();
+    assert_eq!(
+        second.wait().unwrap(),
+        7,
+        "what was accepted runs all the same"
+    );
 }

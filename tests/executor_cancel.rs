@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
-use support::{Count, Gate, OnDrop, in_time, probe};
+use support::{Count, Gate, OnDrop, in_time, probe, rounds};
 
 #[test]
 fn before_the_first_poll() {
@@ -186,10 +186,9 @@ fn the_drop_of_a_cancelled_future_may_spawn_and_cancel() {
 /// handle resolves.
 #[test]
 fn races_with_wakes_and_polls() {
-    const ROUNDS: usize = 3_000;
     in_time(|| {
         let manager = TasksManager::new(2);
-        for round in 0..ROUNDS {
+        for round in rounds(3_000) {
             let (task, future) = probe();
             let handle = manager.spawn(future);
             if round % 2 == 0 {

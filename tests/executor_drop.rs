@@ -8,12 +8,12 @@ use data_manager::tasks_manager::TasksManager;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
-use support::{Count, Gate, counting_waker, in_time, poll_with, probe};
+use support::{Count, Gate, counting_waker, in_time, poll_with, probe, rounds};
 
 #[test]
 fn a_completed_future_is_gone_when_its_handle_says_so() {
     let manager = TasksManager::new(2);
-    for _ in 0..500 {
+    for _ in rounds(500) {
         let (task, future) = probe();
         let handle = manager.spawn(future);
         let waker = task.waker();
@@ -28,7 +28,7 @@ fn a_completed_future_is_gone_when_its_handle_says_so() {
 #[test]
 fn a_cancelled_future_is_gone_when_its_handle_says_so() {
     let manager = TasksManager::new(2);
-    for _ in 0..500 {
+    for _ in rounds(500) {
         let (task, future) = probe();
         let handle = manager.spawn(future);
         let waker = task.waker();
@@ -140,7 +140,9 @@ fn an_output_is_dropped_once_however_the_ends_meet() {
     in_time(|| {
         let manager = TasksManager::new(2);
         let drops = Count::new();
-        for round in 0..5_000 {
+        let mut outputs = 0;
+        for round in rounds(5_000) {
+            outputs += 1;
             let output = drops.on_drop();
             let handle = manager.spawn(async move { output });
             for _ in 0..round % 7 {
@@ -148,9 +150,9 @@ fn an_output_is_dropped_once_however_the_ends_meet() {
             }
             drop(handle);
         }
-        drops.wait_for(5_000);
+        drops.wait_for(outputs);
         drop(manager);
-        assert_eq!(drops.get(), 5_000);
+        assert_eq!(drops.get(), outputs);
     });
 }
 

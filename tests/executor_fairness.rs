@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Poll, Waker};
-use support::{Count, Gate, in_time};
+use support::{Count, Gate, in_time, rounds};
 
 /// A task that wakes itself until told to stop.
 fn spin(manager: &TasksManager, stop: &Arc<AtomicBool>) {
@@ -86,7 +86,7 @@ fn busy_tasks_starve_nobody() {
             spin(&manager, &stop);
             ping_pong(&manager, &stop);
         }
-        for _ in 0..200 {
+        for _ in rounds(200) {
             let task = manager.spawn(async {});
             in_time(|| task.wait()).unwrap();
         }
@@ -104,7 +104,7 @@ fn a_task_that_blocks_on_its_child_gets_its_child_run() {
             spin(&manager, &stop);
             ping_pong(&manager, &stop);
         }
-        for _ in 0..300 {
+        for _ in rounds(300) {
             let weak = Arc::downgrade(&manager);
             let parent = manager.spawn(async move {
                 let child = weak.upgrade().unwrap().spawn(async { 3 });
@@ -119,7 +119,7 @@ fn a_task_that_blocks_on_its_child_gets_its_child_run() {
 /// The same with a child that was woken, not spawned, and with a worker that blocks for good.
 #[test]
 fn a_task_that_blocks_after_a_wake_does_not_keep_the_woken() {
-    for _ in 0..200 {
+    for _ in rounds(200) {
         let manager = TasksManager::new(2);
         let (woken, waiting) = support::probe();
         let child = manager.spawn(waiting);
@@ -142,7 +142,7 @@ fn a_task_that_blocks_after_a_wake_does_not_keep_the_woken() {
 fn a_burst_reaches_all_workers() {
     const WORKERS: usize = 4;
     let manager = TasksManager::new(WORKERS);
-    for _ in 0..200 {
+    for _ in rounds(200) {
         let barrier = Arc::new(Barrier::new(WORKERS));
         let tasks: Vec<_> = (0..WORKERS)
             .map(|_| {
@@ -161,7 +161,7 @@ fn a_burst_reaches_all_workers() {
 /// A task that goes to the back of the queue calls nobody; a worker that is about to block must not strand it.
 #[test]
 fn a_requeued_task_is_not_stranded_behind_one_that_blocks() {
-    for _ in 0..200 {
+    for _ in rounds(200) {
         let manager = TasksManager::new(2);
         let (gate, polls) = (Gate::new(), Count::new());
         let first = Gate::new();

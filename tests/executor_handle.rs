@@ -9,7 +9,7 @@ use data_manager::tasks_manager::{JoinError, JoinHandle, Sleep, TasksManager, bl
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use support::{Count, Gate, code_waker, counting_waker, in_time, poll_with, probe};
+use support::{Count, Gate, code_waker, counting_waker, in_time, poll_with, probe, rounds};
 
 #[test]
 fn the_types_go_everywhere() {
@@ -124,7 +124,7 @@ fn after_the_end_the_first_poll_has_the_output_and_the_second_panics() {
 fn finished_means_that_a_poll_is_ready() {
     let manager = TasksManager::new(2);
     let (waker, ..) = counting_waker();
-    for _ in 0..2_000 {
+    for _ in rounds(2_000) {
         let mut handle = manager.spawn(async {});
         support::eventually("the end", || handle.is_finished());
         assert!(poll_with(&mut handle, &waker).is_ready());

@@ -10,11 +10,11 @@ use std::future::poll_fn;
 use std::hint::spin_loop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
-use support::{Count, code_waker, counting_waker, eventually, in_time, poll_with};
+use support::{Count, code_waker, counting_waker, eventually, in_time, poll_with, rounds};
 
 #[test]
 fn completed_before_the_first_poll_it_wakes_nobody() {
@@ -203,7 +203,7 @@ fn a_panic_in_the_drop_of_an_unwanted_value_is_contained() {
 fn completion_and_first_poll_race() {
     in_time(|| {
         let manager = TasksManager::new(2);
-        for round in 0..10_000_usize {
+        for round in rounds(10_000) {
             let (operation, completer) = IoOperation::new();
             let completing = manager.spawn(async move { completer.complete(round) });
             let value = if round % 2 == 0 {
@@ -221,25 +221,28 @@ fn completion_and_first_poll_race() {
 /// the completion comes between the two looks.
 #[test]
 fn completion_and_registration_meet() {
-    const ROUNDS: usize = 50_000;
-    let turn = AtomicUsize::new(0);
+    /// Says that it is the other thread's turn, with a completer to be found; or, without one, that all is over.
+    const YOURS: bool = true;
+    let turn = AtomicBool::new(!YOURS);
     let handed = Mutex::new(None::<Completer<usize>>);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for round in 1..=ROUNDS {
-                eventually("my turn", || turn.load(Ordering::Acquire) == round);
-                let completer = handed.lock().unwrap().take().unwrap();
-                turn.store(0, Ordering::Release);
+            for round in 0.. {
+                eventually("my turn", || turn.load(Ordering::Acquire) == YOURS);
+                let Some(completer) = handed.lock().unwrap().take() else {
+                    return;
+                };
+                turn.store(!YOURS, Ordering::Release);
                 (0..round % 64).for_each(|_| spin_loop());
                 completer.complete(round);
             }
         });
-        for round in 1..=ROUNDS {
+        for round in rounds(50_000) {
             let (mut operation, completer) = IoOperation::new();
             *handed.lock().unwrap() = Some(completer);
-            turn.store(round, Ordering::Release);
+            turn.store(YOURS, Ordering::Release);
             let (waker, wakes, _) = counting_waker();
-            eventually("the other thread", || turn.load(Ordering::Acquire) == 0);
+            eventually("the other thread", || turn.load(Ordering::Acquire) != YOURS);
             if let Poll::Ready(value) = poll_with(&mut operation, &waker) {
                 assert_eq!((value.unwrap(), wakes.get()), (round, 0));
             } else {
@@ -248,6 +251,7 @@ fn completion_and_registration_meet() {
                 assert!(matches!(value, Poll::Ready(Ok(value)) if value == round));
             }
         }
+        turn.store(YOURS, Ordering::Release);
     });
 }
 
@@ -256,14 +260,16 @@ fn completion_and_drop_race() {
     in_time(|| {
         let manager = TasksManager::new(2);
         let drops = Count::new();
-        for _ in 0..5_000 {
+        let mut values = 0;
+        for _ in rounds(5_000) {
+            values += 1;
             let (operation, completer) = IoOperation::new();
             let value = drops.on_drop();
             let completing = manager.spawn(async move { completer.complete(value) });
             drop(operation);
             completing.wait().unwrap();
         }
-        assert_eq!(drops.get(), 5_000);
+        assert_eq!(drops.get(), values);
     });
 }
 

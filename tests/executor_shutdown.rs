@@ -11,7 +11,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::thread;
-use support::{Count, Gate, OnDrop, at_thread_exit, counting_waker, in_time, poll_with, probe};
+use support::{
+    Count, Gate, OnDrop, at_thread_exit, counting_waker, in_time, poll_with, probe, rounds,
+};
 
 #[test]
 fn idle_tasks_are_dropped_once_and_their_handles_resolve() {
@@ -260,7 +262,7 @@ fn while_the_dropped_futures_use_each_other() {
 
 #[test]
 fn while_wakes_come_from_everywhere() {
-    for _ in 0..100 {
+    for _ in rounds(100) {
         let manager = TasksManager::new(2);
         let probes: Vec<_> = (0..8)
             .map(|_| {

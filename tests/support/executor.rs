@@ -16,6 +16,12 @@ use std::time::{Duration, Instant};
 /// How long anything may take. Only a test that fails takes that long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
+/// Counts rounds of a race: so many, or as many as a machine with better things to do gets through in a while.
+pub(crate) fn rounds(most: usize) -> impl Iterator<Item = usize> {
+    let start = Instant::now();
+    (0..most).take_while(move |_| start.elapsed() < Duration::from_secs(2))
+}
+
 /// A counter that can be waited for.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<(Mutex<usize>, Condvar)>);
