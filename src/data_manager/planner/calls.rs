@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{Entry, Leaving, Phase, Visible, Wanted};
+use super::entry::{Entry, Leaving, Phase, Tombstone, Visible, Wanted};
 use super::queue::Tier;
 use super::{Action, Board, Moment, Planner, shut_down, superseded};
 use crate::data_chunk::{ChunkId, ChunkSpec};
@@ -67,7 +67,7 @@ impl Planner {
         self.edit(stored.spec.id, |entry, board| {
             if doomed {
                 let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
-                (leaving.fresh, leaving.buried) = (false, true);
+                (leaving.fresh, leaving.tombstone) = (false, Tombstone::Yes);
                 entry.leaving.push(leaving);
                 entry.advance(entry.leaving.len() - 1, now, board);
                 return;

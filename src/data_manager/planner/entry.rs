@@ -113,8 +113,7 @@ pub(super) struct Leaving {
     pub(super) holds: u32,
     /// The job that runs for it; there is never more than one.
     pub(super) job: Option<LeavingJob>,
-    /// Whether there is a tombstone on disk.
-    pub(super) buried: bool,
+    pub(super) tombstone: Tombstone,
     /// Just left: whether anybody refers to it is not known yet.
     pub(super) fresh: bool,
     /// It goes to quarantine, not away, and does not come back.
@@ -139,13 +138,24 @@ pub(in crate::data_manager) enum LeavingJob {
     Quarantine,
 }
 
+/// Whether a leaving generation has a tombstone on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tombstone {
+    No,
+    /// A job that writes or removes one has begun, and has not succeeded: it may have failed after
+    /// it had changed something. What comes back has its tombstone removed first, and what stays
+    /// away has one written again.
+    Perhaps,
+    Yes,
+}
+
 impl Leaving {
     pub(super) fn new(visible: Visible, damaged: bool) -> Self {
         Leaving {
             stored: visible.stored,
             holds: visible.holds,
             job: None,
-            buried: false,
+            tombstone: Tombstone::No,
             fresh: true,
             damaged,
             condemned: false,
@@ -160,9 +170,15 @@ impl Leaving {
         !self.damaged && !self.condemned
     }
 
+    /// Whether its delete would be forgotten by a crash. A damaged one needs no tombstone: the next
+    /// start finds the damage again.
+    pub(super) fn owes_tombstone(&self) -> bool {
+        !self.damaged && self.tombstone != Tombstone::Yes
+    }
+
     /// Whether there is nothing to do but to wait for the last reference.
     fn rests(&self) -> bool {
-        self.job.is_none() && self.holds > 0 && (self.buried || self.damaged) && !self.fresh
+        self.job.is_none() && self.holds > 0 && !self.fresh && !self.owes_tombstone()
     }
 }
 

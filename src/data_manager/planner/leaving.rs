@@ -3,14 +3,14 @@
 //! | a leaving generation has | and is asked back | then |
 //! | --- | --- | --- |
 //! | a job that runs | either | wait for the job |
-//! | no tombstone | yes | it is visible again, at once |
-//! | a tombstone | yes | the tombstone is removed first |
+//! | surely no tombstone | yes | it is visible again, at once |
+//! | a tombstone, perhaps | yes | the tombstone is removed first |
 //! | no reference | no | it is removed |
-//! | references, no tombstone | no | a tombstone is written |
+//! | references, not surely a tombstone | no | a tombstone is written |
 //! | references, a tombstone | no | wait for the last reference |
 
-use super::entry::{Entry, Leaving, LeavingJob, Phase, Visible};
-use super::{Action, Board, Moment, Planner, superseded};
+use super::entry::{Entry, Leaving, LeavingJob, Phase, Tombstone, Visible};
+use super::{Board, Moment, Planner, superseded};
 use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::events::Event;
 use crate::data_source::Generation;
@@ -59,6 +59,7 @@ impl Planner {
         (id, generation): (ChunkId, Generation),
         result: Result<(), Error>,
     ) {
+        self.board.chores.ended();
         self.edit(id, |entry, board| {
             let Some(at) = entry.leaving_at(generation) else {
                 return;
@@ -103,27 +104,27 @@ impl Entry {
             return;
         }
         leaving.retry_at = None;
-        let job = match leaving {
-            Leaving { buried: true, .. } if returns => LeavingJob::Exhume,
-            _ if returns => return self.take_back(at, board),
+        let job = match *leaving {
+            Leaving {
+                tombstone: Tombstone::No,
+                ..
+            } if returns => return self.take_back(at, board),
+            _ if returns => LeavingJob::Exhume,
             Leaving {
                 holds: 0,
                 damaged: true,
                 ..
             } => LeavingJob::Quarantine,
             Leaving { holds: 0, .. } => LeavingJob::Remove,
-            // A damaged generation gets none: the next start finds the damage again.
-            Leaving {
-                fresh: false,
-                buried: false,
-                damaged: false,
-                ..
-            } => LeavingJob::Bury,
+            _ if !leaving.fresh && leaving.owes_tombstone() => LeavingJob::Bury,
             _ => return,
         };
-        leaving.condemned |= matches!(job, LeavingJob::Remove | LeavingJob::Quarantine);
+        match job {
+            LeavingJob::Remove | LeavingJob::Quarantine => leaving.condemned = true,
+            LeavingJob::Bury | LeavingJob::Exhume => leaving.tombstone = Tombstone::Perhaps,
+        }
         leaving.job = Some(job);
-        board.act(Action::Leaving(leaving.stored.clone(), job));
+        board.chores.push(leaving.stored.clone(), job);
     }
 
     /// Whether the content that is wanted is the leaving generation at `at`, and nothing else of
@@ -154,8 +155,8 @@ impl Entry {
     fn leaving_job_done(&mut self, at: usize, job: LeavingJob, board: &mut Board) {
         self.leaving[at].failures = 0;
         match job {
-            LeavingJob::Bury => self.leaving[at].buried = true,
-            LeavingJob::Exhume => self.leaving[at].buried = false,
+            LeavingJob::Bury => self.leaving[at].tombstone = Tombstone::Yes,
+            LeavingJob::Exhume => self.leaving[at].tombstone = Tombstone::No,
             LeavingJob::Remove | LeavingJob::Quarantine => {
                 let Leaving {
                     stored, deletes, ..

@@ -21,6 +21,7 @@
 
 mod assignment;
 mod calls;
+mod chores;
 mod entry;
 mod leaving;
 mod queue;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assignment::{Assignment, Deletes};
+use chores::Chores;
 use entry::Entry;
 pub(super) use entry::LeavingJob;
 use queue::Queue;
@@ -107,6 +109,7 @@ struct Board {
     handing_out: VecDeque<(ChunkId, u64)>,
     files_in_flight: usize,
     next_attempt: u64,
+    chores: Chores,
     /// Ids with a generation that just left and may be referred to.
     fresh: Vec<ChunkId>,
     deletes: Deletes,
@@ -135,6 +138,7 @@ impl Planner {
                 handing_out: VecDeque::new(),
                 files_in_flight: 0,
                 next_attempt: 0,
+                chores: Chores::default(),
                 fresh: Vec::new(),
                 deletes: Deletes::default(),
                 assignment: Assignment::default(),
@@ -152,6 +156,9 @@ impl Planner {
     /// What has been decided since the last call, to be carried out in this order.
     pub(super) fn take_actions(&mut self, now: Moment) -> Vec<Action> {
         self.grant_slots();
+        while let Some((stored, job)) = self.board.chores.pop() {
+            self.board.act(Action::Leaving(stored, job));
+        }
         self.board.set_alarm(now);
         std::mem::take(&mut self.board.actions)
     }
@@ -319,7 +326,7 @@ impl Entry {
         self.running.is_some()
             || self.abandoning.is_some()
             || self.leaving.iter().any(|leaving| {
-                let owed = leaving.holds == 0 || !(leaving.buried || leaving.damaged);
+                let owed = leaving.holds == 0 || leaving.owes_tombstone();
                 leaving.job.is_some() || (owed && leaving.retry_at.is_none())
             })
     }

@@ -226,13 +226,15 @@ impl World {
     }
 
     fn do_leaving_job(&mut self, stored: &StoredChunk, job: LeavingJob, fails: bool) {
+        let changed = !fails || self.rng.bool();
         let on_disk = self
             .disk
             .get_mut(&stored.generation)
             .expect("a job for what is on disk");
         match job {
             LeavingJob::Remove | LeavingJob::Quarantine if fails => on_disk.half_gone = true,
-            _ if fails => {}
+            // A failure may come before or after the change that it is about.
+            _ if !changed => {}
             LeavingJob::Bury => on_disk.tombstone = true,
             LeavingJob::Exhume => on_disk.tombstone = false,
             LeavingJob::Remove | LeavingJob::Quarantine => {
