@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::events::Event;
-use super::planner::{JobEnd, lost_job};
+use super::planner::{JobEnd, TransferEnd, lost_job};
 use super::transfer::{HandOut, Outcome, Transfer};
-use crate::data_source::{FetchFailure, FetchedFile, Fetcher, OnProgress, Staging};
+use crate::data_source::StoredChunk;
+use crate::data_source::{CommitError, FetchFailure, FetchedFile, Fetcher, OnProgress, Staging};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::IoOperation;
 
@@ -45,34 +46,45 @@ async fn bring(core: Arc<Core>, transfer: Arc<Transfer>, operation: IoOperation<
         Err(lost) => Err(lost_job(transfer.spec.id, &lost.to_string())),
     };
     let wanted = |core: &Arc<Core>| core.apply(|planner, _| planner.may_commit(&transfer));
+    let mut left_behind = None;
     let committed = match outcome {
         Err(failure) => Err(failure),
         Ok(_) if !wanted(&core) => Err(FetchFailure::Cancelled),
-        Ok(files) => commit(&core, &transfer, files)
-            .await
-            .map_err(FetchFailure::Transient),
+        Ok(files) => commit(&core, &transfer, files).await.map_err(|failed| {
+            left_behind = failed.left_behind;
+            FetchFailure::Transient(failed.error)
+        }),
     };
     let arrived = match &committed {
-        // What could not be committed was perhaps not there any more: it is fetched again.
-        Err(FetchFailure::Transient(error)) if error.kind() == ErrorKind::Damaged => {
+        // What could not be committed has its name already, or is not there any more: it is fetched
+        // again.
+        Err(FetchFailure::Transient(error))
+            if left_behind.is_some() || error.kind() == ErrorKind::Damaged =>
+        {
             vec![None; transfer.spec.files.len()]
         }
         _ => transfer.arrived(),
     };
-    core.apply(|planner, now| planner.transfer_ended(now, &transfer, committed, arrived));
+    let end = TransferEnd {
+        result: committed,
+        arrived,
+        left_behind,
+    };
+    core.apply(|planner, now| planner.transfer_ended(now, &transfer, end));
 }
 
 async fn commit(
     core: &Arc<Core>,
     transfer: &Arc<Transfer>,
     files: Vec<FetchedFile>,
-) -> Result<crate::data_source::StoredChunk, Error> {
+) -> Result<StoredChunk, CommitError> {
     let (spec, staging) = (transfer.spec.clone(), transfer.staging());
-    core.run_job(move |store| match staging {
-        Some(staging) => store.commit(&staging, &spec, &files),
+    let job = core.run_job(move |store| match staging {
+        Some(staging) => Ok(store.commit(&staging, &spec, &files)),
         None => Err(Error::new(ErrorKind::Internal, "nothing was staged")),
-    })
-    .await
+    });
+    job.await
+        .unwrap_or_else(|error| Err(CommitError::not_there(error)))
 }
 
 /// The job "thread downloading chunk": makes the staging directory, then starts the files that

@@ -196,10 +196,15 @@ impl Transfer {
 }
 
 impl Work {
-    /// Keeps the first failure that says something: a file that was broken off because another
-    /// one failed is not the reason.
+    /// Keeps the failure that says most: one that no retry can mend before one that may pass, and
+    /// that before a file that was broken off because another one failed.
     fn note(&mut self, failure: FetchFailure) {
-        if matches!(self.failure, None | Some(FetchFailure::Cancelled)) {
+        let weight = |failure: &FetchFailure| match failure {
+            FetchFailure::Cancelled => 1,
+            FetchFailure::Transient(_) => 2,
+            FetchFailure::Permanent(_) => 3,
+        };
+        if weight(&failure) > self.failure.as_ref().map_or(0, weight) {
             self.failure = Some(failure);
         }
     }

@@ -21,8 +21,8 @@ pub use cancel::CancelToken;
 pub(crate) use fetch::{FetchFailure, FetchedFile, Fetcher, FileProgress, OnProgress};
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
+pub(crate) use local::{CommitError, Finding, Generation, Removed, Staging, StoredChunk};
 pub use local::{Durability, LocalDataSource};
-pub(crate) use local::{Finding, Generation, Removed, Staging, StoredChunk};
 
 use crate::error::ErrorKind;
 

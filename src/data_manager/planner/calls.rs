@@ -152,6 +152,9 @@ impl Entry {
         if wanted.phase == Phase::Visible {
             return Completion::ended(Ok(()));
         }
+        if moved {
+            wanted.digest_failures.clear();
+        }
         // What failed for good is worth an attempt now if somebody names it again or says where
         // else it is. Such an attempt has a task of its own: the old one has ended.
         let asked_anew = wanted.ended && (asker == Asker::Call || moved);

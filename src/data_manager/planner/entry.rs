@@ -49,8 +49,8 @@ pub(super) struct Wanted {
     pub(super) phase: Phase,
     /// How many attempts failed in a row.
     pub(super) failures: u32,
-    /// How many of the last ones failed by their digest.
-    pub(super) digest_failures: u32,
+    /// The file that had a wrong digest, once for each time; since the URLs are what they are.
+    pub(super) digest_failures: Vec<String>,
     pub(super) last_error: Option<Error>,
     /// The files that earlier attempts brought, in the order of `spec.files`.
     pub(super) fetched: Vec<Option<FetchedFile>>,
@@ -191,10 +191,23 @@ impl Wanted {
             ended: false,
             phase: Phase::Settling,
             failures: 0,
-            digest_failures: 0,
+            digest_failures: Vec::new(),
             last_error: None,
             fetched,
         }
+    }
+}
+
+impl Wanted {
+    /// Notes a wrong digest of `file`, and returns how many it had.
+    pub(super) fn count_digest_failure(&mut self, file: Option<&str>) -> usize {
+        let file = file.unwrap_or_default();
+        self.digest_failures.push(file.to_owned());
+        let files = self.digest_failures.iter();
+        let count = files.filter(|failed| *failed == file).count();
+        // Beyond two of each file, more of them say nothing new.
+        self.digest_failures.truncate(2 * self.spec.files.len());
+        count
     }
 }
 

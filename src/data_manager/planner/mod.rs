@@ -36,7 +36,7 @@ use chores::Chores;
 use entry::Entry;
 pub(super) use entry::LeavingJob;
 use queue::Queue;
-pub(super) use transfers::{JobEnd, lost_job};
+pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;

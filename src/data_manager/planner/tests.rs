@@ -284,33 +284,49 @@ impl World {
             Some(_) if !self.planner.may_commit(&transfer) => FetchFailure::Cancelled,
             Some(files) => return self.pending.push(Pending::Commit(transfer, files)),
         };
-        self.planner
-            .transfer_ended(self.now, &transfer, Err(failure), arrived);
+        let end = TransferEnd {
+            result: Err(failure),
+            arrived,
+            left_behind: None,
+        };
+        self.planner.transfer_ended(self.now, &transfer, end);
     }
 
     fn answer_commit(&mut self, transfer: &Transfer, files: Vec<FetchedFile>) {
-        let result = if self.fails() {
-            Err(FetchFailure::Transient(error(ErrorKind::Io)))
-        } else {
-            let generation = self.next_generation;
-            self.next_generation += 1;
-            let spec = transfer.spec.clone();
-            let on_disk = OnDisk {
-                spec: spec.clone(),
-                tombstone: false,
-                half_gone: false,
-            };
-            self.disk.insert(generation, on_disk);
-            let path = Arc::from(std::path::Path::new("x"));
-            Ok(StoredChunk {
-                spec,
-                files: files.into(),
-                generation,
-                path,
-            })
+        let fails = self.fails();
+        // A failure may come before or after the rename.
+        let stored = (!fails || self.rng.bool()).then(|| self.put_on_disk(transfer, files));
+        let end = match (fails, stored) {
+            (false, Some(stored)) => TransferEnd {
+                result: Ok(stored),
+                arrived: transfer.arrived(),
+                left_behind: None,
+            },
+            (_, left_behind) => TransferEnd {
+                result: Err(FetchFailure::Transient(error(ErrorKind::Io))),
+                arrived: vec![None; transfer.spec.files.len()],
+                left_behind,
+            },
         };
-        self.planner
-            .transfer_ended(self.now, transfer, result, transfer.arrived());
+        self.planner.transfer_ended(self.now, transfer, end);
+    }
+
+    fn put_on_disk(&mut self, transfer: &Transfer, files: Vec<FetchedFile>) -> StoredChunk {
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        let spec = transfer.spec.clone();
+        let on_disk = OnDisk {
+            spec: spec.clone(),
+            tombstone: false,
+            half_gone: false,
+        };
+        self.disk.insert(generation, on_disk);
+        StoredChunk {
+            spec,
+            files: files.into(),
+            generation,
+            path: Arc::from(std::path::Path::new("x")),
+        }
     }
 
     /// One random thing happens.

@@ -11,8 +11,8 @@ use crate::data_manager::transfer::{Arrived, Transfer};
 use crate::data_source::{FetchFailure, StoredChunk};
 use crate::error::{Error, ErrorKind};
 
-/// How many wrong digests in a row mean that the source has something else.
-const DIGEST_FAILURES_MAX: u32 = 2;
+/// How many wrong digests of one file mean that the source has something else.
+const DIGEST_FAILURES_MAX: usize = 2;
 
 /// How a job of a transfer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,24 +74,26 @@ impl Planner {
         !shut_down && running.is_some_and(|running| !running.doomed)
     }
 
-    /// A transfer is over. `arrived` is what it leaves for the next attempt.
+    /// A transfer is over.
     pub(in crate::data_manager) fn transfer_ended(
         &mut self,
         now: Moment,
         transfer: &Transfer,
-        result: Result<StoredChunk, FetchFailure>,
-        arrived: Arrived,
+        end: TransferEnd,
     ) {
         self.edit(transfer.spec.id, |entry, board| {
             let same = |running: &mut Running| running.transfer.attempt == transfer.attempt;
-            let Some(running) = entry.running.take_if(same) else {
+            let Some(mut running) = entry.running.take_if(same) else {
                 return;
             };
-            match result {
+            if let Some(stored) = end.left_behind {
+                entry.left_behind(stored, &mut running);
+            }
+            match end.result {
                 Ok(stored) if running.doomed => entry.committed_in_vain(stored, running),
                 Ok(stored) => entry.committed(stored, board),
                 Err(_) if running.doomed => entry.wound_down(running, board),
-                Err(failure) => entry.failed(now, failure, arrived, board),
+                Err(failure) => entry.failed(now, failure, end.arrived, board),
             }
             entry.settle(now, board);
             for at in (0..entry.leaving.len()).rev() {
@@ -99,6 +101,15 @@ impl Planner {
             }
         });
     }
+}
+
+/// How a transfer ended.
+pub(in crate::data_manager) struct TransferEnd {
+    pub(in crate::data_manager) result: Result<StoredChunk, FetchFailure>,
+    /// What it leaves for the next attempt.
+    pub(in crate::data_manager) arrived: Arrived,
+    /// A chunk that is on disk although its commit failed, and has to go.
+    pub(in crate::data_manager) left_behind: Option<StoredChunk>,
 }
 
 impl Running {
@@ -186,7 +197,8 @@ impl Entry {
             return;
         };
         wanted.phase = Phase::Visible;
-        (wanted.failures, wanted.digest_failures) = (0, 0);
+        wanted.failures = 0;
+        wanted.digest_failures.clear();
         wanted.last_error = None;
         wanted.fetched.clear();
         self.show(Visible { stored, holds: 0 }, board);
@@ -218,6 +230,14 @@ impl Entry {
         self.leaving.push(leaving);
     }
 
+    /// Its commit failed after the rename. It never comes into view; a delete waits for it too.
+    fn left_behind(&mut self, stored: StoredChunk, running: &mut Running) {
+        let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
+        (leaving.fresh, leaving.condemned) = (false, true);
+        leaving.deletes = std::mem::take(&mut running.deletes);
+        self.leaving.push(leaving);
+    }
+
     /// A transfer that nobody wants has stopped. What it staged goes, unless the same content is
     /// wanted again by now: then the next attempt goes on from there.
     fn wound_down(&mut self, running: Running, board: &mut Board) {
@@ -242,19 +262,16 @@ impl Entry {
         let (error, mut permanent) = match failure {
             FetchFailure::Transient(error) => (error.with_chunk(id), false),
             FetchFailure::Permanent(error) => (error.with_chunk(id), true),
-            // Only a shutdown cancels what is wanted.
-            FetchFailure::Cancelled => {
+            FetchFailure::Cancelled if board.shut_down => {
                 self.wanted = None;
                 return;
             }
+            // Nobody but a source can have done that to a transfer that is wanted.
+            FetchFailure::Cancelled => (cancelled_from_outside(id), false),
         };
-        let digest = error.kind() == ErrorKind::Digest;
-        wanted.digest_failures = if digest {
-            wanted.digest_failures + 1
-        } else {
-            0
-        };
-        permanent |= wanted.digest_failures >= DIGEST_FAILURES_MAX;
+        if error.kind() == ErrorKind::Digest {
+            permanent |= wanted.count_digest_failure(error.file()) >= DIGEST_FAILURES_MAX;
+        }
         wanted.failures += 1;
         wanted.fetched = arrived;
         wanted.last_error = Some(error.clone());
@@ -264,7 +281,11 @@ impl Entry {
             return;
         }
         let delay = if permanent {
-            board.options.longest_backoff
+            // A little less for some, so that what failed together does not come back together.
+            board
+                .options
+                .longest_backoff
+                .mul_f64(1.0 - 0.1 * board.rng.f64())
         } else {
             board.backoff(failures)
         };
@@ -297,6 +318,11 @@ impl Entry {
             self.enqueue(id, Tier::Retry, board);
         }
     }
+}
+
+fn cancelled_from_outside(id: ChunkId) -> Error {
+    let message = "the source broke the transfer off";
+    Error::new(ErrorKind::Internal, message).with_chunk(id)
 }
 
 /// The error of a job that was lost: a panic in a source, or in this crate.

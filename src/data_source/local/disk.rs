@@ -35,11 +35,12 @@ impl Disk {
         Disk { durability }
     }
 
-    /// Creates `parent/name` unless it is there, and makes the new entry last.
+    /// Creates `parent/name` unless it is there, and makes its entry last.
     pub(super) fn make_dir(self, parent: &Path, name: &str) -> Result<(), Error> {
         match new_dir(&parent.join(name)) {
             Ok(()) => self.sync_dir(parent),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            // Whoever created it may not have got to the sync, or may be in the middle of it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.sync_dir(parent),
             Err(error) => Err(Error::io(
                 format_args!("create the directory {name}"),
                 error,
@@ -65,6 +66,15 @@ impl Disk {
             Durability::Full => File::open(dir)
                 .and_then(|dir| dir.sync_all())
                 .map_err(|error| Error::io("sync a directory", error)),
+        }
+    }
+
+    /// Makes the entries of `dir` last, unless there is no such directory.
+    pub(super) fn sync_dir_if_there(self, dir: &Path) -> Result<(), Error> {
+        if dir.is_dir() {
+            self.sync_dir(dir)
+        } else {
+            Ok(())
         }
     }
 
@@ -95,7 +105,8 @@ impl Disk {
     pub(super) fn remove_file(self, dir: &Path, name: &str) -> Result<(), Error> {
         match fs::remove_file(dir.join(name)) {
             Ok(()) => self.sync_dir(dir),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // An earlier attempt may have removed it and then failed to sync.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.sync_dir(dir),
             Err(error) => Err(Error::io(format_args!("remove {name}"), error)),
         }
     }

@@ -19,6 +19,14 @@ pub(crate) struct DirLock {
 
 impl DirLock {
     pub(super) fn take(root: &Path) -> Result<DirLock, Error> {
+        // Its content is replaced below: a link that somebody planted must not aim that elsewhere.
+        if root.join(LOCK).is_symlink() {
+            let error = std::io::Error::other("it is a symbolic link");
+            return Err(Error::io(
+                format_args!("open the lock of {}", root.display()),
+                error,
+            ));
+        }
         let file = OpenOptions::new()
             .write(true)
             .create(true)

@@ -103,6 +103,10 @@ impl Manifest {
             // Too many open files, no permission: that says nothing about the chunk.
             _ => Error::io("read the manifest", error).with_chunk(name.id),
         })?;
+        if version_of(&bytes).is_some_and(|version| version > VERSION) {
+            let later = io::Error::other("a later version of this library wrote it");
+            return Err(Error::io("read the manifest", later).with_chunk(name.id));
+        }
         let stored = parse(&bytes).map_err(|reason| damaged(reason).with_chunk(name.id))?;
         let agrees = stored.spec.id == name.id
             && stored.spec.dataset_id == dataset_id
@@ -140,6 +144,16 @@ impl StoredFiles {
             .iter()
             .try_fold(0u64, |sum, file| sum.checked_add(file.len_bytes))
     }
+}
+
+/// The version that a manifest says it has, whatever else is in it.
+fn version_of(bytes: &[u8]) -> Option<u32> {
+    let json: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    json.get("manifest")?
+        .get("version")?
+        .as_u64()?
+        .try_into()
+        .ok()
 }
 
 /// Parses what [`Manifest::to_json`] writes, and nothing that it would write differently.

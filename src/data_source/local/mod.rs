@@ -18,6 +18,7 @@ mod manifest;
 mod scan;
 mod staging;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ use manifest::{Manifest, damaged, name_for};
 pub(crate) use scan::{Finding, Scan};
 pub(crate) use staging::{Part, Progress, Staging, Version};
 
+use parking_lot::Mutex;
+
 use super::FetchedFile;
 use crate::data_chunk::{ChunkSpec, MANIFEST_NAME};
 use crate::error::Error;
@@ -45,6 +48,25 @@ pub struct LocalDataSource {
     lock: Arc<DirLock>,
     /// The next generation to commit; greater than any that is on disk.
     next_generation: AtomicU64,
+    /// The dataset directories whose entries are known to last. No IO under the lock.
+    lasting_datasets: Mutex<HashSet<String>>,
+}
+
+/// A commit that failed.
+#[derive(Debug)]
+pub(crate) struct CommitError {
+    pub(crate) error: Error,
+    /// The chunk, if it is in its place all the same: it has to be removed.
+    pub(crate) left_behind: Option<StoredChunk>,
+}
+
+impl CommitError {
+    pub(crate) fn not_there(error: Error) -> Self {
+        CommitError {
+            error,
+            left_behind: None,
+        }
+    }
 }
 
 /// A chunk on disk.
@@ -111,6 +133,7 @@ impl LocalDataSource {
                 disk,
                 lock,
                 next_generation,
+                lasting_datasets: Mutex::default(),
             },
             scan,
         ))
@@ -143,6 +166,31 @@ impl LocalDataSource {
         staging: &Staging,
         spec: &Arc<ChunkSpec>,
         fetched: &[FetchedFile],
+    ) -> Result<StoredChunk, CommitError> {
+        let stored = self
+            .seal(staging, spec, fetched)
+            .map_err(CommitError::not_there)?;
+        let (parent, name) = stored.place();
+        let staging = (self.root.join(layout::STAGING), layout::staging_dir(spec));
+        match self.disk.rename((&staging.0, &staging.1), (parent, &name)) {
+            Ok(()) => Ok(stored),
+            Err(error) if stored.path.symlink_metadata().is_err() => {
+                Err(CommitError::not_there(error))
+            }
+            // It is in its place, but would perhaps not be after a power cut.
+            Err(error) => Err(CommitError {
+                error,
+                left_behind: Some(stored),
+            }),
+        }
+    }
+
+    /// Everything of a commit but the rename.
+    fn seal(
+        &self,
+        staging: &Staging,
+        spec: &Arc<ChunkSpec>,
+        fetched: &[FetchedFile],
     ) -> Result<StoredChunk, Error> {
         let at = staging.path();
         let in_order = || spec.files.iter().zip(fetched).enumerate();
@@ -164,21 +212,25 @@ impl LocalDataSource {
 
         let generation = self.next_generation.fetch_add(1, Ordering::SeqCst);
         let dataset = layout::dataset_dir(&spec.dataset_id);
+        self.make_dataset_dir(&dataset)?;
         let name = name_for(spec, fetched, generation).format();
-        self.disk.make_dir(&self.root, &dataset)?;
-        let parent = self.root.join(dataset);
-        let path = parent.join(&name);
-        let staged = layout::staging_dir(spec);
-        self.disk.rename(
-            (&self.root.join(layout::STAGING), &staged),
-            (&parent, &name),
-        )?;
         Ok(StoredChunk {
             spec: spec.clone(),
             files: fetched.into(),
             generation,
-            path: path.into(),
+            path: self.root.join(dataset).join(name).into(),
         })
+    }
+
+    /// Creates a dataset's directory and makes its entry last, once in this store's life: that it
+    /// is there says nothing about whether it would be after a power cut.
+    fn make_dataset_dir(&self, name: &str) -> Result<(), Error> {
+        if self.lasting_datasets.lock().contains(name) {
+            return Ok(());
+        }
+        self.disk.make_dir(&self.root, name)?;
+        self.lasting_datasets.lock().insert(name.to_owned());
+        Ok(())
     }
 
     /// Throws away what was staged for `spec`.
@@ -216,8 +268,9 @@ impl LocalDataSource {
         if chunk.path.symlink_metadata().is_ok() {
             self.disk.rename((parent, &name), (&trash, &name))?;
         } else {
-            // An earlier call got as far as the rename, or somebody removed the directory.
-            self.disk.sync_dir(parent)?;
+            // An earlier call got as far as the rename, or somebody removed the directory, perhaps
+            // with all of its dataset.
+            self.disk.sync_dir_if_there(parent)?;
         }
         let names: Vec<&str> = chunk
             .spec
@@ -238,8 +291,11 @@ impl LocalDataSource {
             self.disk.rename((parent, &name), (&quarantine, &name))?;
         }
         self.exhume(chunk)?;
-        scan::disguise(&quarantine.join(&name))?;
-        Ok(quarantine.join(name))
+        let kept = quarantine.join(name);
+        if kept.is_dir() {
+            scan::disguise(&kept)?;
+        }
+        Ok(kept)
     }
 
     /// Whether the chunk's files are there with their sizes.
@@ -257,17 +313,15 @@ impl LocalDataSource {
     }
 }
 
-/// Creates the directory and its parents, and makes the new entry last.
+/// Creates the directory and its parents, and makes the new entries last.
 fn make_root(root: &Path) -> Result<(), Error> {
-    if root.is_dir() {
-        return Ok(());
-    }
+    let missing: Vec<&Path> = root.ancestors().take_while(|dir| !dir.is_dir()).collect();
     fs::create_dir_all(root)
         .map_err(|error| Error::io(format_args!("create {}", root.display()), error))?;
-    match root.parent() {
-        Some(parent) => Disk::new(Durability::Full).sync_dir(parent),
-        None => Ok(()),
+    for parent in missing.iter().filter_map(|dir| dir.parent()) {
+        Disk::new(Durability::Full).sync_dir(parent)?;
     }
+    Ok(())
 }
 
 /// Whether `path` is a regular file of `len_bytes` bytes.

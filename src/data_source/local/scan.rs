@@ -1,6 +1,6 @@
 //! What opening finds, and how leftovers are cleared.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub(super) fn scan(root: &Path, disk: Disk) -> Result<(Scan, Generation), Error>
     let mut scanner = Scanner {
         root,
         disk,
-        tombstones: HashMap::new(),
+        tombstones: HashSet::new(),
         latest: BTreeMap::new(),
         scan: Scan::default(),
         next: 1,
@@ -61,11 +61,9 @@ pub(super) fn scan(root: &Path, disk: Disk) -> Result<(Scan, Generation), Error>
     scanner.count_generations(layout::QUARANTINE)?;
     scanner.forget_stale_tombstones();
     scanner.expire_staging()?;
+    let next = scanner.next_generation();
     let Scanner {
-        latest,
-        mut scan,
-        next,
-        ..
+        latest, mut scan, ..
     } = scanner;
     scan.chunks = latest.into_values().collect();
     Ok((scan, next))
@@ -74,7 +72,7 @@ pub(super) fn scan(root: &Path, disk: Disk) -> Result<(Scan, Generation), Error>
 struct Scanner<'a> {
     root: &'a Path,
     disk: Disk,
-    tombstones: HashMap<Generation, ChunkId>,
+    tombstones: HashSet<(Generation, ChunkId)>,
     latest: BTreeMap<ChunkId, StoredChunk>,
     scan: Scan,
     next: Generation,
@@ -88,7 +86,7 @@ impl Scanner<'_> {
                 None => self.foreign(&entry),
                 Some((generation, id)) => {
                     self.next = self.next.max(generation.saturating_add(1));
-                    self.tombstones.insert(generation, id);
+                    self.tombstones.insert((generation, id));
                 }
             }
         }
@@ -161,7 +159,7 @@ impl Scanner<'_> {
     /// One generation of an id is wanted, the one that was committed last and not deleted.
     fn keep(&mut self, chunk: StoredChunk) {
         let id = chunk.spec.id;
-        if self.tombstones.remove(&chunk.generation).is_some() {
+        if self.tombstones.remove(&(chunk.generation, id)) {
             self.scan.doomed.push(chunk);
             return;
         }
@@ -208,14 +206,33 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// A tombstone whose chunk is gone has done its work. One whose chunk is in the trash is kept
-    /// until that is empty, by being removed only here, at a later start.
+    /// A tombstone whose chunk is gone has done its work. Where something could not be read, its
+    /// chunk may be in there: then all are kept.
     fn forget_stale_tombstones(&mut self) {
+        if self.saw_unreadable() {
+            return;
+        }
         for (generation, id) in std::mem::take(&mut self.tombstones) {
             let name = layout::tombstone(generation, &id);
             // If it cannot be removed it says the same thing at the next start.
             let _ = fs::remove_file(self.root.join(layout::TOMBSTONES).join(name));
         }
+    }
+
+    fn saw_unreadable(&self) -> bool {
+        let unreadable = |finding: &Finding| matches!(finding, Finding::Unreadable { .. });
+        self.scan.findings.iter().any(unreadable)
+    }
+
+    /// The next free generation. Where something could not be read, its generations are not known:
+    /// the time in µs is beyond whatever was counted up to.
+    fn next_generation(&self) -> Generation {
+        if !self.saw_unreadable() {
+            return self.next;
+        }
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0));
+        self.next.max(now)
     }
 
     /// Bounds what partial downloads may take: by age, and by number.
@@ -233,10 +250,8 @@ impl Scanner<'_> {
             }
             // A crash in the middle of a commit leaves files under their own names, which readers
             // may find. It takes a start to be here, so whoever wrote them is gone.
-            if entries(&entry.path())?
-                .iter()
-                .any(|inner| inner.file_name() != PARTS_NAME)
-            {
+            let inner = entries(&entry.path()).unwrap_or_default();
+            if inner.iter().any(|inner| inner.file_name() != PARTS_NAME) {
                 parts.push((Duration::MAX, entry.file_name()));
                 continue;
             }
@@ -295,8 +310,10 @@ pub(super) fn disguise(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes what is in the trash and is ours, and finishes what was begun in the quarantine.
+/// Removes what is in the trash and is ours, and finishes what was begun in the quarantine. Goes on
+/// after an error, and returns the first.
 pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
+    let mut outcome = Ok(());
     for entry in entries(&root.join(layout::QUARANTINE))? {
         let ours = entry
             .file_name()
@@ -304,23 +321,27 @@ pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
             .and_then(ChunkName::parse)
             .is_some();
         if ours && is_dir(&entry) && entry.path().join(MANIFEST_NAME).exists() {
-            disguise(&entry.path())?;
+            outcome = outcome.and(disguise(&entry.path()));
         }
     }
-    let trash = root.join(layout::TRASH);
-    for entry in entries(&trash)? {
-        let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|_| is_dir(&entry)) else {
-            continue;
-        };
-        if layout::parse_staging_dir(name).is_some() {
-            gone_is_fine(fs::remove_dir_all(entry.path()))
-                .map_err(|error| Error::io("empty the trash", error))?;
-        } else if ChunkName::parse(name).is_some() {
-            let names = Manifest::names(&entry.path());
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            remove_listed(root, disk, name, &names)?;
-        }
+    for entry in entries(&root.join(layout::TRASH))? {
+        outcome = outcome.and(empty_trash_entry(root, disk, &entry));
+    }
+    outcome
+}
+
+fn empty_trash_entry(root: &Path, disk: Disk, entry: &DirEntry) -> Result<(), Error> {
+    let name = entry.file_name();
+    let Some(name) = name.to_str().filter(|_| is_dir(entry)) else {
+        return Ok(());
+    };
+    if layout::parse_staging_dir(name).is_some() {
+        gone_is_fine(fs::remove_dir_all(entry.path()))
+            .map_err(|error| Error::io("empty the trash", error))?;
+    } else if ChunkName::parse(name).is_some() {
+        let names = Manifest::names(&entry.path());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        remove_listed(root, disk, name, &names)?;
     }
     Ok(())
 }

@@ -143,7 +143,7 @@ impl Part {
         let record = fs::read(&self.record_path)
             .ok()
             .and_then(|bytes| serde_json::from_slice::<PartRecord>(&bytes).ok())
-            .filter(|record| record.boot == boot_id());
+            .filter(|record| !record.boot.is_empty() && record.boot == boot_id());
         match record {
             Some(PartRecord {
                 complete_xxh3: Some(expected),

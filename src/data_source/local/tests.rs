@@ -88,7 +88,10 @@ fn what_is_staged_is_nothing_until_it_is_committed() {
     let (store, _) = open(&dir);
     let (staging, mut fetched) = stage(&store, &spec(1));
     fetched[1].len_bytes += 1;
-    let error = store.commit(&staging, &spec(1), &fetched).unwrap_err();
+    let error = store
+        .commit(&staging, &spec(1), &fetched)
+        .unwrap_err()
+        .error;
     assert_eq!(
         (error.kind(), error.file()),
         (crate::ErrorKind::Damaged, Some("b"))
