@@ -77,23 +77,45 @@ impl DataCatalogue {
     }
 
     /// What holds the blocks of `blocks`, and which of them nothing holds. O(log n + found).
+    ///
+    /// Read in slices, as [`ids`](Self::ids) is: an answer of up to 1024 chunks is how things were
+    /// at one instant; a longer one has every chunk that is visible all the while, and says what is
+    /// missing beside the chunks in it.
     pub fn cover(&self, dataset_id: &DatasetId, blocks: Range<u64>) -> RangeCover {
-        let registry = self.registry.read();
-        match registry.datasets.get(dataset_id) {
-            None => RangeCover {
-                chunks: Vec::new(),
-                missing: Some(blocks)
-                    .into_iter()
-                    .filter(|blocks| !blocks.is_empty())
-                    .collect(),
-            },
-            Some(index) => RangeCover {
-                chunks: index
-                    .covering(blocks.clone())
-                    .map(|(_, _, held)| ChunkGuard::new(held.clone()))
-                    .collect(),
-                missing: index.missing(blocks),
-            },
+        let mut chunks: Vec<ChunkGuard> = Vec::new();
+        let mut from = blocks.start;
+        loop {
+            let before = chunks.len();
+            let last = chunks
+                .last()
+                .map(|chunk| (chunk.block_range().start, *chunk.id()));
+            {
+                let registry = self.registry.read();
+                if let Some(index) = registry.datasets.get(dataset_id) {
+                    // What overlaps the place to go on at, but was taken already, comes first.
+                    let rest = index.covering(from..blocks.end);
+                    let rest = rest.skip_while(|(range, id, _)| Some((range.start, **id)) <= last);
+                    chunks.extend(
+                        rest.take(SLICE)
+                            .map(|(_, _, held)| ChunkGuard::new(held.clone())),
+                    );
+                }
+            }
+            if chunks.len() < before + SLICE {
+                let missing = gaps(&chunks, blocks);
+                return RangeCover { chunks, missing };
+            }
+            from = chunks
+                .last()
+                .map_or(from, |last| last.block_range().start.max(blocks.start));
+        }
+    }
+
+    /// The parts of `blocks` that no visible chunk holds, in block order. O(log n) for each.
+    pub fn missing(&self, dataset_id: &DatasetId, blocks: Range<u64>) -> Vec<Range<u64>> {
+        match self.registry.read().datasets.get(dataset_id) {
+            Some(index) => index.missing(blocks),
+            None => gaps(&[], blocks),
         }
     }
 
@@ -168,6 +190,22 @@ impl Registry {
         }
         Some(held)
     }
+}
+
+/// The parts of `blocks` that none of `chunks` holds, which are in the order of their starts.
+fn gaps(chunks: &[ChunkGuard], blocks: Range<u64>) -> Vec<Range<u64>> {
+    let mut missing = Vec::new();
+    let mut covered_to = blocks.start;
+    for range in chunks.iter().map(ChunkGuard::block_range) {
+        if range.start > covered_to {
+            missing.push(covered_to..range.start);
+        }
+        covered_to = covered_to.max(range.end);
+    }
+    if covered_to < blocks.end {
+        missing.push(covered_to..blocks.end);
+    }
+    missing
 }
 
 #[cfg(test)]

@@ -121,7 +121,9 @@ proptest! {
             let found: Vec<(u64, u8)> =
                 cover.chunks.iter().map(|guard| (guard.block_range().start, guard.id()[0])).collect();
             prop_assert_eq!(found, model.covering(dataset, &(from..from + len)));
-            prop_assert_eq!(cover.missing, model.missing(dataset, from..from + len));
+            let missing = model.missing(dataset, from..from + len);
+            prop_assert_eq!(catalogue.missing(&[dataset; 32], from..from + len), missing.clone());
+            prop_assert_eq!(cover.missing, missing);
         }
     }
 }
@@ -183,4 +185,48 @@ fn the_ids_of_many_chunks_come_whole_and_in_order() {
     assert_eq!(catalogue.ids(), ids[..2 * SLICE]);
     assert_eq!(catalogue.clear().len(), 2 * SLICE);
     assert!(catalogue.is_empty());
+}
+
+#[test]
+fn a_cover_of_more_than_one_slice_is_whole() {
+    let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+    let publish = |n: u64, range: Range<u64>| {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let spec = ChunkSpec {
+            id,
+            dataset_id: [0; 32],
+            block_range: range,
+            files: Vec::new(),
+        };
+        let place = (1, Arc::from(Path::new("x")));
+        let (spec, on_release) = (Arc::new(spec), count.clone());
+        catalogue.publish(Held::new(
+            spec,
+            Arc::new([]),
+            place,
+            on_release,
+            Arc::new(()),
+        ));
+    };
+    // One over all of them, several of the same start, and a gap after every third.
+    publish(0, 5..20_000);
+    for n in 1..3000u64 {
+        let start = 20_000 + n / 3 * 10;
+        publish(n, start..start + 9);
+    }
+    let all = catalogue.cover(&[0; 32], 0..u64::MAX);
+    assert_eq!(all.chunks.len(), 3000);
+    let keys: Vec<_> = all
+        .chunks
+        .iter()
+        .map(|chunk| (chunk.block_range().start, *chunk.id()))
+        .collect();
+    assert!(keys.is_sorted() && keys.windows(2).all(|pair| pair[0] != pair[1]));
+    assert_eq!(all.missing.len(), 1001);
+    assert_eq!(
+        (all.missing[0].clone(), all.missing[1].clone()),
+        (0..5, 20_009..20_010)
+    );
+    assert_eq!(all.missing[1000], 29_999..u64::MAX);
 }

@@ -68,16 +68,18 @@ impl ChunkSpec {
 
     /// The name of the first field in which the content differs.
     pub(crate) fn first_difference(&self, other: &ChunkSpec) -> Option<&'static str> {
-        let names = |spec: &'_ ChunkSpec, i: usize| spec.files[i].name.clone();
+        let same_names = || {
+            let (ours, theirs) = (self.files.iter(), other.files.iter());
+            ours.map(|file| &file.name)
+                .eq(theirs.map(|file| &file.name))
+        };
         if self.id != other.id {
             Some("id")
         } else if self.dataset_id != other.dataset_id {
             Some("dataset_id")
         } else if self.block_range != other.block_range {
             Some("block_range")
-        } else if self.files.len() != other.files.len()
-            || (0..self.files.len()).any(|i| names(self, i) != names(other, i))
-        {
+        } else if !same_names() {
             Some("files")
         } else if self
             .files

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::Error;
 use crate::tasks_manager::TasksManager;
+use crate::tasks_manager::contain::drop_contained;
 
 /// The outcome of a call, shared by all the tasks that joined it. Completed once.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ impl Completion {
         self.0.ended.notify_all();
         for (_, waker) in wakers {
             TasksManager::wake(&waker);
+            // A foreign waker's `Drop` may panic, and whoever completes has more to do.
+            drop_contained(waker);
         }
     }
 

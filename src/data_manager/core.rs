@@ -22,6 +22,9 @@ use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
 
+/// How many ids or releases are looked at under one lock.
+const SLICE: usize = 128;
+
 /// What the manager's calls, tasks and jobs share.
 ///
 /// Tasks and jobs hold it, so it must not hold the pools they run on: those belong to the manager,
@@ -58,6 +61,8 @@ struct Deferred {
     actions: Vec<Action>,
     /// What the catalogue let go of.
     held: Vec<Arc<Held>>,
+    /// There may be more releases than were taken.
+    look_again: bool,
     /// Whether the planner was idle or quiet when the lock was released.
     calm: bool,
 }
@@ -203,15 +208,34 @@ impl Core {
         self.tasks.upgrade().map(|tasks| tasks.spawn(task))
     }
 
+    /// Ends every unfinished task and breaks every transfer off.
+    pub(super) fn shut_down(self: &Arc<Self>) {
+        self.apply(|planner, _| planner.shut_down());
+        let mut from = None;
+        loop {
+            from = self.apply(|planner, _| planner.shut_down_entries(from, SLICE));
+            if from.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Gives the data directory back; guards and jobs that still use it keep it locked.
     pub(super) fn close(self: &Arc<Self>) {
-        drop(self.catalogue.clear());
+        // The store first: without it, nothing is published any more.
         drop(self.store.lock().take());
+        drop(self.catalogue.clear());
         let alarm = self.alarm.lock().task.take();
         if let Some(alarm) = alarm {
             alarm.cancel();
         }
-        self.state.lock().clear();
+        loop {
+            let more = self.state.lock().forget(SLICE);
+            if !more {
+                break;
+            }
+        }
+        self.calm.notify_all();
         self.hub.close();
     }
 
@@ -219,6 +243,7 @@ impl Core {
         let mut deferred = Deferred {
             actions: Vec::new(),
             held: Vec::new(),
+            look_again: false,
             calm: false,
         };
         let mut planner = self.state.lock();
@@ -245,12 +270,12 @@ impl Core {
         let mut calm;
         loop {
             calm = deferred.calm;
-            let let_go = !deferred.held.is_empty();
+            let look_again = deferred.look_again || !deferred.held.is_empty();
             drop(deferred.held);
             for action in deferred.actions {
                 self.act(action);
             }
-            if !let_go {
+            if !look_again {
                 break;
             }
             deferred = self.decide_releases();
@@ -267,13 +292,18 @@ impl Core {
     }
 
     fn decide_releases(self: &Arc<Self>) -> Deferred {
-        let released = self.releases.take();
-        let ((), deferred) = self.decide(|planner, now| {
+        let released = self.releases.take(SLICE);
+        let look_again = released.len() == SLICE;
+        let ((), mut deferred) = self.decide(|planner, now| {
             for (id, generation) in released {
                 planner.released(now, id, generation);
             }
-            planner.settle_fresh(now);
+            // Only once all that left has been heard of, so that no tombstone is written in vain.
+            if !look_again {
+                planner.settle_fresh(now);
+            }
         });
+        deferred.look_again = look_again;
         deferred
     }
 
@@ -372,7 +402,6 @@ impl Core {
 
     /// Looks behind the start at what was found on disk, and at what earlier runs left behind.
     pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
-        const SLICE: usize = 64;
         let Some(strong) = core.upgrade() else { return };
         let trash = strong.run_job(LocalDataSource::empty_trash).await;
         strong.report_trouble(None, trash.err());
@@ -404,7 +433,7 @@ impl Core {
             match finding {
                 Finding::Foreign(path) => {
                     self.state.lock().counters_mut().foreign += 1;
-                    self.emit(&Event::Foreign { path });
+                    self.hub.keep(Event::Foreign { path });
                 }
                 Finding::Quarantined {
                     chunk_id,
@@ -412,12 +441,12 @@ impl Core {
                     error,
                 } => {
                     self.state.lock().counters_mut().quarantined += 1;
-                    self.emit(&Event::Damaged { chunk_id, error });
-                    self.emit(&Event::Quarantined { chunk_id, path });
+                    self.hub.keep(Event::Damaged { chunk_id, error });
+                    self.hub.keep(Event::Quarantined { chunk_id, path });
                 }
                 Finding::Unreadable { path, error } => {
-                    self.emit(&Event::Foreign { path });
-                    self.report_trouble(error.chunk_id(), Some(error));
+                    self.state.lock().counters_mut().unreadable += 1;
+                    self.hub.keep(Event::Unreadable { path, error });
                 }
             }
         }

@@ -103,9 +103,10 @@ fn prepare(mut ticket: Ticket) {
             for index in ticket.transfer.prepared(staging.clone()) {
                 submit_file(&ticket.core, &ticket.transfer, index, staging.clone());
             }
-            ticket.end = JobEnd::Done;
+            (ticket.end, ticket.reported) = (JobEnd::Done, true);
         }
         Err(failure) => {
+            ticket.reported = true;
             for index in ticket.transfer.not_prepared(failure) {
                 drop(Ticket::new(&ticket.core, &ticket.transfer, Some(index)));
             }
@@ -134,6 +135,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
     let Some(source) = core.sources.get(&file.scheme) else {
         // Schemes were checked at the door.
         let error = Error::new(ErrorKind::Internal, "no source for the scheme");
+        ticket.reported = true;
         transfer.file_ended(index, Err(FetchFailure::Permanent(error)));
         return;
     };
@@ -178,7 +180,7 @@ struct Ticket {
     /// The file that the job fetches; `None` for the job that prepares.
     index: Option<usize>,
     end: JobEnd,
-    /// Whether the transfer knows how the file ended.
+    /// Whether the transfer knows how the job ended.
     reported: bool,
 }
 
@@ -195,24 +197,48 @@ impl Ticket {
     }
 }
 
+impl Ticket {
+    /// Tells the transfer how a job ended that never said so itself: it panicked, or it was never
+    /// run, since the system refuses threads.
+    fn report_lost(&self) {
+        let id = self.transfer.spec.id;
+        let failure = match self.transfer.cancel.is_cancelled() {
+            true => FetchFailure::Cancelled,
+            false => lost_job(id, "it panicked or was never run"),
+        };
+        match self.index {
+            Some(index) => self.transfer.file_ended(index, Err(failure)),
+            None => {
+                for index in self.transfer.not_prepared(failure) {
+                    drop(Ticket::new(&self.core, &self.transfer, Some(index)));
+                }
+            }
+        }
+    }
+}
+
+fn report_end(core: &Arc<Core>, transfer: &Transfer, is_file: bool, end: JobEnd) {
+    if core.apply(|planner, _| planner.job_ended(transfer, is_file, end)) {
+        transfer.finish();
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(index) = self.index
-            && !self.reported
-        {
-            let failure = match self.transfer.cancel.is_cancelled() {
-                true => FetchFailure::Cancelled,
-                false => lost_job(self.transfer.spec.id, "it panicked or was never run"),
-            };
-            self.transfer.file_ended(index, Err(failure));
+        let (core, transfer) = (self.core.clone(), self.transfer.clone());
+        let (is_file, end) = (self.index.is_some(), self.end);
+        if self.reported {
+            return report_end(&core, &transfer, is_file, end);
         }
-        let (transfer, end) = (&self.transfer, self.end);
-        let is_file = self.index.is_some();
-        if self
-            .core
-            .apply(|planner, _| planner.job_ended(transfer, is_file, end))
-        {
-            self.transfer.finish();
+        self.report_lost();
+        // Where no job can be run, reporting one lost job starts the next, which is lost too: as tasks
+        // they follow each other, on one stack they would be nested.
+        let report = {
+            let (core, transfer) = (core.clone(), transfer.clone());
+            async move { report_end(&core, &transfer, is_file, end) }
+        };
+        if core.spawn(report).is_none() {
+            report_end(&core, &transfer, is_file, end);
         }
     }
 }

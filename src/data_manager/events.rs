@@ -121,6 +121,15 @@ pub enum Event {
         /// Where it is.
         path: std::path::PathBuf,
     },
+    /// A directory of the library's could not be read when the data directory was opened. It is left
+    /// alone, and tried again at the next start.
+    #[non_exhaustive]
+    Unreadable {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// What the disk said.
+        error: Error,
+    },
     /// The local disk failed; what was to be done is tried again.
     #[non_exhaustive]
     DiskTrouble {
@@ -256,8 +265,17 @@ impl QueueState {
 #[derive(Debug)]
 pub(super) struct EventHub {
     capacity: usize,
-    /// Protects the list of subscribers.
-    subscribers: Mutex<Vec<Weak<EventQueue>>>,
+    /// Protects the list of subscribers, and what is kept for the first.
+    subscribers: Mutex<Subscribers>,
+}
+
+#[derive(Debug, Default)]
+struct Subscribers {
+    queues: Vec<Weak<EventQueue>>,
+    /// What opening found, until somebody subscribes: nobody can before it is open.
+    kept: VecDeque<Event>,
+    missed: u64,
+    closed: bool,
 }
 
 impl EventHub {
@@ -270,53 +288,72 @@ impl EventHub {
     }
 
     pub(super) fn subscribe(&self) -> Events {
+        let mut subscribers = self.subscribers.lock();
+        let state = QueueState {
+            events: std::mem::take(&mut subscribers.kept),
+            missed: std::mem::take(&mut subscribers.missed),
+            closed: subscribers.closed,
+        };
         let queue = Arc::new(EventQueue {
             capacity: self.capacity,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             arrived: Condvar::new(),
         });
-        self.subscribers.lock().push(Arc::downgrade(&queue));
+        subscribers.queues.push(Arc::downgrade(&queue));
         Events { queue }
+    }
+
+    /// Keeps an event for the first subscriber.
+    pub(super) fn keep(&self, event: Event) {
+        let mut subscribers = self.subscribers.lock();
+        if subscribers.kept.len() < self.capacity {
+            subscribers.kept.push_back(event);
+        } else {
+            subscribers.missed += 1;
+        }
     }
 
     /// Puts an event into every queue, and wakes nobody: that is for [`notify`](Self::notify),
     /// after the caller let go of its locks.
     pub(super) fn push(&self, event: &Event) {
-        self.subscribers
-            .lock()
-            .retain(|subscriber| match subscriber.upgrade() {
-                None => false,
-                Some(queue) => {
-                    queue.push(event.clone());
-                    true
-                }
-            });
+        let mut subscribers = self.subscribers.lock();
+        subscribers.queues.retain(|queue| match queue.upgrade() {
+            None => false,
+            Some(queue) => {
+                queue.push(event.clone());
+                true
+            }
+        });
     }
 
     /// Wakes whoever waits for an event.
     pub(super) fn notify(&self) {
-        let queues: Vec<_> = self
-            .subscribers
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for queue in queues {
+        for queue in self.queues() {
             queue.arrived.notify_all();
         }
     }
 
     /// Whether anybody listens.
     pub(super) fn has_subscribers(&self) -> bool {
-        !self.subscribers.lock().is_empty()
+        !self.subscribers.lock().queues.is_empty()
     }
 
     /// No event will follow.
     pub(super) fn close(&self) {
-        for queue in self.subscribers.lock().iter().filter_map(Weak::upgrade) {
+        self.subscribers.lock().closed = true;
+        for queue in self.queues() {
             queue.state.lock().closed = true;
+            queue.arrived.notify_all();
         }
-        self.notify();
+    }
+
+    fn queues(&self) -> Vec<Arc<EventQueue>> {
+        let subscribers = self.subscribers.lock();
+        subscribers
+            .queues
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 }
 
@@ -362,7 +399,7 @@ mod tests {
         let (kept, dropped) = (hub.subscribe(), hub.subscribe());
         drop(dropped);
         hub.push(&removed(1));
-        assert_eq!(hub.subscribers.lock().len(), 1);
+        assert_eq!(hub.subscribers.lock().queues.len(), 1);
         let waiter = std::thread::spawn(move || kept.count());
         hub.close();
         assert_eq!(waiter.join().unwrap(), 1);

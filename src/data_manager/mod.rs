@@ -29,7 +29,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -96,14 +96,18 @@ pub struct DataManagerImpl {
     data_dir: PathBuf,
     slots: usize,
     shutdown_timeout: Duration,
-    /// The threads; gone after the shutdown. Protects the slot, and makes a second shutdown wait
-    /// for the first.
-    pools: Mutex<Option<Pools>>,
+    /// The threads. Held during a shutdown, so that a second one waits for the first, for as long
+    /// as it was told to.
+    running: Mutex<Running>,
 }
 
-struct Pools {
-    tasks: Arc<TasksManager>,
-    blocking: Arc<BlockingPool>,
+enum Running {
+    Pools {
+        tasks: Arc<TasksManager>,
+        blocking: Arc<BlockingPool>,
+    },
+    /// How the shutdown went.
+    Stopped(Result<(), Error>),
 }
 
 impl DataManagerImpl {
@@ -167,7 +171,7 @@ impl DataManagerImpl {
             data_dir,
             slots: builder.slots,
             shutdown_timeout: builder.shutdown_timeout,
-            pools: Mutex::new(Some(Pools { tasks, blocking })),
+            running: Mutex::new(Running::Pools { tasks, blocking }),
         })
     }
 
@@ -233,7 +237,7 @@ impl DataManagerImpl {
 
     /// Makes `chunks` the wanted set: asks for what is missing, drops what is not in it, and
     /// replaces what is visible under the same id with another content. The task ends when all of
-    /// that is reached, deletes included.
+    /// that is reached, the deletes that it causes included.
     ///
     /// Made to be repeated: an assignment that changes nothing joins the one before. A description
     /// that cannot be right spoils nothing: the rest is carried out, and then the task ends in the
@@ -244,28 +248,12 @@ impl DataManagerImpl {
     /// it. A call that comes meanwhile and names a chunk has the last word on it; another
     /// assignment that begins meanwhile replaces this one.
     pub fn set_assignment(&self, chunks: impl IntoIterator<Item = DataChunk>) -> ChunkTask {
-        let epoch = self.core.apply(|planner, _| planner.assignment_begin());
+        let assignment = OpenAssignment::begin(&self.core);
         let mut chunks = chunks.into_iter().map(|chunk| self.admit(chunk)).peekable();
         while chunks.peek().is_some() {
-            let slice: Vec<_> = chunks.by_ref().take(ASSIGNMENT_SLICE).collect();
-            self.core.apply(|planner, now| {
-                for chunk in slice {
-                    planner.assign(now, epoch, chunk);
-                }
-            });
+            assignment.add(chunks.by_ref().take(ASSIGNMENT_SLICE).collect());
         }
-        let mut from = None;
-        loop {
-            from = self
-                .core
-                .apply(|planner, now| planner.assignment_sweep(now, epoch, from, ASSIGNMENT_SLICE));
-            if from.is_none() {
-                break;
-            }
-        }
-        self.core
-            .apply(|planner, _| planner.assignment_end(epoch))
-            .task()
+        assignment.finish().task()
     }
 
     /// Blocks until everything that was asked for is reached or failed for good: true then, false
@@ -304,21 +292,35 @@ impl DataManagerImpl {
     /// [`Timeout`](crate::ErrorKind::Timeout) if something that was under way did not stop in
     /// time: then its thread is left to itself, and keeps the directory locked until it ends.
     pub fn shutdown(&self, timeout: Duration) -> Result<(), Error> {
-        self.core.apply(|planner, _| planner.shut_down());
-        let mut pools = self.pools.lock();
-        let Some(Pools { tasks, blocking }) = pools.take() else {
-            return Ok(());
+        let deadline = Instant::now().checked_add(timeout);
+        let left = || {
+            deadline.map_or(timeout, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            })
         };
-        let started = std::time::Instant::now();
-        let quiet = self.core.wait_until(timeout, Planner::is_quiet);
+        self.core.shut_down();
+        let Some(mut running) = self.running.try_lock_for(timeout) else {
+            return Err(not_in_time());
+        };
+        let (tasks, blocking) = match std::mem::replace(&mut *running, Running::Stopped(Ok(()))) {
+            Running::Pools { tasks, blocking } => (tasks, blocking),
+            Running::Stopped(outcome) => {
+                *running = Running::Stopped(outcome.clone());
+                return outcome;
+            }
+        };
+        let quiet = self.core.wait_until(left(), Planner::is_quiet);
         self.core.close();
         drop(tasks);
-        let left = timeout.saturating_sub(started.elapsed());
-        if quiet && blocking.shut_down(left) {
-            return Ok(());
-        }
-        let message = "something that was under way did not stop in time";
-        Err(Error::new(ErrorKind::Timeout, message))
+        // Also if it is too late: afterwards nobody waits for the threads that are left.
+        let ended = blocking.shut_down(left());
+        let outcome = if quiet && ended {
+            Ok(())
+        } else {
+            Err(not_in_time())
+        };
+        *running = Running::Stopped(outcome.clone());
+        outcome
     }
 
     /// The door: a description that is right, or why it is not.
@@ -330,6 +332,55 @@ impl DataManagerImpl {
         });
         admitted.map_err(|error| (id, error))
     }
+}
+
+/// An assignment whose entries are coming in. Dropped before it is finished (the caller's iterator
+/// panicked), it ends as it stands: what came in is wanted, and nothing is dropped.
+struct OpenAssignment<'a> {
+    core: &'a Arc<Core>,
+    epoch: u64,
+}
+
+impl<'a> OpenAssignment<'a> {
+    fn begin(core: &'a Arc<Core>) -> Self {
+        let epoch = core.apply(|planner, _| planner.assignment_begin());
+        OpenAssignment { core, epoch }
+    }
+
+    fn add(&self, slice: Vec<Result<Arc<ChunkSpec>, (ChunkId, Error)>>) {
+        self.core.apply(|planner, now| {
+            for chunk in slice {
+                planner.assign(now, self.epoch, chunk);
+            }
+        });
+    }
+
+    fn finish(self) -> Completion {
+        let mut from = None;
+        loop {
+            from = self.core.apply(|planner, now| {
+                planner.assignment_sweep(now, self.epoch, from, ASSIGNMENT_SLICE)
+            });
+            if from.is_none() {
+                return self
+                    .core
+                    .apply(|planner, _| planner.assignment_end(self.epoch));
+            }
+        }
+    }
+}
+
+impl Drop for OpenAssignment<'_> {
+    fn drop(&mut self) {
+        // After `finish` this finds it ended.
+        self.core
+            .apply(|planner, _| planner.assignment_end(self.epoch));
+    }
+}
+
+fn not_in_time() -> Error {
+    let message = "something that was under way did not stop in time";
+    Error::new(ErrorKind::Timeout, message)
 }
 
 /// Opens the directory `local_data_dir` under the current one.

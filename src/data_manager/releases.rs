@@ -38,8 +38,9 @@ impl Releases {
         operation
     }
 
-    pub(super) fn take(&self) -> Vec<(ChunkId, Generation)> {
-        self.receiver.try_iter().collect()
+    /// At most `limit` of them.
+    pub(super) fn take(&self, limit: usize) -> Vec<(ChunkId, Generation)> {
+        self.receiver.try_iter().take(limit).collect()
     }
 
     pub(super) fn ring(&self) {

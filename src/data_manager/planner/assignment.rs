@@ -5,7 +5,7 @@
 //! of an epoch finds wanted in neither is no longer wanted. An assignment that changes nothing
 //! joins the one before it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -41,7 +41,10 @@ pub(super) struct Assignment {
     /// 0 until there was one.
     pub(super) epoch: u64,
     /// Its slices are still coming in.
-    open: bool,
+    pub(super) open: bool,
+    /// Ids of which nothing is known and which a call deleted since it began: a slice that names
+    /// one came too late. Empty while it is not open.
+    pub(super) deleted: HashSet<ChunkId>,
     /// Whether the slices that came in differ from the assignment before.
     changed: bool,
     /// Ids and deletes that it waits for.
@@ -71,6 +74,7 @@ impl Planner {
         let assignment = &mut self.board.assignment;
         assignment.epoch += 1;
         assignment.open = true;
+        assignment.deleted.clear();
         assignment.changed = assignment.epoch == 1;
         assignment.refused_before = assignment.refused.take();
         assignment.failure = None;
@@ -88,6 +92,7 @@ impl Planner {
             return false;
         }
         match chunk {
+            Ok(spec) if self.board.assignment.deleted.contains(&spec.id) => {}
             Ok(spec) => self.edit(spec.id, |entry, board| {
                 entry.assign(now, epoch, spec, board);
             }),
@@ -139,7 +144,10 @@ impl Planner {
             return Completion::ended(Err(replaced()));
         }
         let assignment = &mut self.board.assignment;
-        assignment.open = false;
+        if !std::mem::take(&mut assignment.open) {
+            return Completion::ended(Ok(()));
+        }
+        assignment.deleted.clear();
         let text = |error: &Option<Error>| error.as_ref().map(ToString::to_string);
         assignment.changed |= text(&assignment.refused) != text(&assignment.refused_before);
         if assignment.changed {

@@ -32,6 +32,7 @@ impl Planner {
         if self.board.shut_down {
             return Completion::ended(Err(shut_down().with_chunk(spec.id)));
         }
+        self.board.assignment.deleted.remove(&spec.id);
         self.edit(spec.id, |entry, board| {
             entry.touched = board.assignment.epoch;
             entry.want(now, spec, Asker::Call, board)
@@ -44,6 +45,9 @@ impl Planner {
             return Completion::ended(Err(shut_down().with_chunk(id)));
         }
         if !self.entries.contains_key(&id) {
+            if self.board.assignment.open {
+                self.board.assignment.deleted.insert(id);
+            }
             return Completion::ended(Ok(()));
         }
         self.edit(id, |entry, board| {

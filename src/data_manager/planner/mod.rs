@@ -28,6 +28,7 @@ mod queue;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,32 +187,49 @@ impl Planner {
         self.board.working == 0
     }
 
-    /// Stops: ends every unfinished task, cancels every transfer, starts nothing new but what
-    /// makes deletes last.
+    /// Stops: nothing new is started but what makes deletes last. What is there is stopped by
+    /// [`shut_down_entries`](Self::shut_down_entries).
     pub(super) fn shut_down(&mut self) {
-        if std::mem::replace(&mut self.board.shut_down, true) {
-            return;
+        if !std::mem::replace(&mut self.board.shut_down, true) {
+            self.board.end_all_deletes();
+            let outcome = Err(shut_down());
+            self.board.assignment.end(outcome, &mut self.board.actions);
         }
-        self.board.end_all_deletes();
-        self.board
-            .assignment
-            .end(Err(shut_down()), &mut self.board.actions);
-        let ids: Vec<ChunkId> = self.entries.keys().copied().collect();
-        for id in ids {
-            self.edit(id, Entry::shut_down);
+    }
+
+    /// Ends the unfinished tasks and cancels the transfers of at most `limit` ids after `from`;
+    /// returns where to go on, or `None` at the end.
+    pub(super) fn shut_down_entries(
+        &mut self,
+        from: Option<ChunkId>,
+        limit: usize,
+    ) -> Option<ChunkId> {
+        let ids = self.ids_after(from, limit);
+        for id in &ids {
+            self.edit(*id, Entry::shut_down);
         }
+        ids.last().copied().filter(|_| ids.len() == limit)
+    }
+
+    /// Forgets at most `limit` ids; true if there are more. After a shutdown.
+    pub(super) fn forget(&mut self, limit: usize) -> bool {
+        for id in self.ids_after(None, limit) {
+            self.edit(id, |entry, _| *entry = Entry::default());
+        }
+        !self.entries.is_empty()
+    }
+
+    fn ids_after(&self, from: Option<ChunkId>, limit: usize) -> Vec<ChunkId> {
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = self
+            .entries
+            .range((from, Bound::Unbounded))
+            .map(|(id, _)| *id);
+        ids.take(limit).collect()
     }
 
     pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
         self.entries.get(id).map(|entry| entry.status(id, now))
-    }
-
-    /// Forgets everything; after a shutdown.
-    pub(super) fn clear(&mut self) {
-        let ids: Vec<ChunkId> = self.entries.keys().copied().collect();
-        for id in ids {
-            self.edit(id, |entry, _| *entry = Entry::default());
-        }
     }
 
     pub(super) fn counts(&self) -> (StateCounts, Counters) {

@@ -536,6 +536,13 @@ fn a_shutdown_ends_every_task_and_comes_to_rest() {
         let mut world = World::new(seed);
         (0..60).for_each(|_| world.step());
         world.planner.shut_down();
+        let mut from = None;
+        loop {
+            from = world.planner.shut_down_entries(from, 2);
+            if from.is_none() {
+                break;
+            }
+        }
         world.carry_out();
         for task in &world.tasks {
             assert!(
