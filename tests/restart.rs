@@ -272,3 +272,48 @@ fn copy_dir(from: &Path, to: &Path) {
         std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
     }
 }
+
+#[test]
+fn what_opening_found_is_told_to_the_first_subscriber() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    fill(dir.path(), &origin, 2);
+    std::fs::write(dir_of(dir.path(), 0).join("_chunk.json"), "{").unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    let manager = open(dir.path());
+    let events = manager.events();
+    let seen: Vec<String> = std::iter::from_fn(|| events.try_recv().ok())
+        .map(|event| {
+            serde_json::to_value(event).unwrap()["event"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(seen, ["damaged", "quarantined", "foreign"]);
+    assert!(manager.events().try_recv().is_err());
+}
+
+#[test]
+fn a_chunk_that_is_gone_already_can_be_deleted() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    fill(dir.path(), &origin, 2);
+    let manager = open(dir.path());
+    std::fs::remove_dir_all(chunk_dirs(dir.path())[0].parent().unwrap()).unwrap();
+    for n in 0..2 {
+        manager
+            .delete_chunk(id(n))
+            .wait_timeout(DEADLINE)
+            .unwrap()
+            .unwrap();
+    }
+    assert!(manager.wait_idle(DEADLINE));
+}
+
+#[test]
+fn a_tombstone_is_for_one_chunk_only() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    fill(dir.path(), &origin, 1);
+    let other = format!("_tombstones/1-{}", "ee".repeat(32));
+    std::fs::write(dir.path().join(other), "").unwrap();
+    assert_eq!(open(dir.path()).list_chunks(), [id(0)]);
+}
