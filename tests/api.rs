@@ -91,7 +91,7 @@ fn calls_have_their_signatures() {
     let _: fn(Duration) -> Sleep = sleep;
     let _: fn() -> (IoOperation<u8>, Completer<u8>) = IoOperation::new;
     let _: fn(Completer<u8>, u8) = Completer::complete;
-    let _: fn(&BlockingPool, fn() -> u8) -> IoOperation<u8> = BlockingPool::run;
+    let _: IoOperation<u8> = BlockingPool::new(1).run(|| 1);
     assert_eq!(block_on(async { 1 }), 1);
 }
 

@@ -36,6 +36,7 @@ fn from(n: u8, path: &str) -> DataChunk {
     chunk(n, 0..5, [("f", format!("x:{path}"))])
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what a source returns")]
 fn whole() -> Result<Opened, SourceError> {
     Ok(Opened::new(std::io::Cursor::new("content")).with_total(7))
 }

@@ -28,8 +28,9 @@ use crate::error::Error;
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
 ///
 /// Fixed: 4 threads of the blocking pool beyond the slots, for commits and deletes; one progress
-/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; partial downloads
-/// are kept for 7 days, and 256 of them, across restarts.
+/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals at a
+/// time; partial downloads are kept for 7 days, and 256 of them, across restarts. There is no limit
+/// on bandwidth.
 #[derive(Debug)]
 pub struct DataManagerBuilder {
     pub(super) data_dir: PathBuf,
