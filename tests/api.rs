@@ -91,7 +91,8 @@ fn calls_have_their_signatures() {
     let _: fn(Duration) -> Sleep = sleep;
     let _: fn() -> (IoOperation<u8>, Completer<u8>) = IoOperation::new;
     let _: fn(Completer<u8>, u8) = Completer::complete;
-    let _: IoOperation<u8> = BlockingPool::new(1).run(|| 1);
+    let job: IoOperation<u8> = BlockingPool::new(1).run(|| 1);
+    assert_eq!(job.wait().unwrap(), 1);
     assert_eq!(block_on(async { 1 }), 1);
 }
 
