@@ -3,13 +3,13 @@
 use super::operation::{Completer, IoOperation};
 use crate::tasks_manager::JoinError;
 use crate::tasks_manager::contain::{catch, drop_contained};
+use crate::tasks_manager::sync::thread::{self, Builder, ThreadId};
 use crate::tasks_manager::sync::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::mem::needs_drop;
 use std::sync::Arc;
-use std::thread::{self, Builder, ThreadId};
 use std::time::{Duration, Instant};
 
 /// How long a thread waits for a job before it goes, unless it is told another time.

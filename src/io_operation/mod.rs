@@ -11,6 +11,8 @@
 //! jobs are about.
 
 mod blocking_pool;
+#[cfg(all(test, loom))]
+mod models;
 mod operation;
 
 pub use blocking_pool::BlockingPool;

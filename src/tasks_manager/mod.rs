@@ -22,6 +22,8 @@
 //! 7. `registry`: how the dropped manager finds tasks that wait for a wake-up that may never come.
 //! 8. `contain` and `join_error`: what becomes of a panic.
 //! 9. `sleep`: a future whose waker is kept by a timer, one thread for the whole process.
+//! 10. `sync`: the door through which all of the above gets its locks and threads, and `models` behind it: each race, run
+//!     in every order by a model checker.
 //!
 //! # What holds
 //!
@@ -49,6 +51,8 @@ mod block_on;
 pub(crate) mod contain;
 mod join_error;
 mod join_handle;
+#[cfg(all(test, loom))]
+pub(crate) mod models;
 pub(crate) mod outcome;
 mod parker;
 mod registry;
@@ -70,7 +74,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
-use std::thread;
+use sync::thread;
 use task::{BoxFuture, Runnable, Task};
 
 /// A pool of threads that polls futures.

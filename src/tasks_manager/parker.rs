@@ -2,7 +2,8 @@
 //!
 //! Used by the workers, by [`block_on`](fn@super::block_on) and by every blocking `wait`. Never used by a poll.
 
-use super::sync::{AtomicBool, Ordering, Thread, current, park};
+use super::sync::thread::{Thread, current, park};
+use super::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::task::Wake;
 

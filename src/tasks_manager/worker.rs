@@ -2,9 +2,9 @@
 
 use super::Shared;
 use super::parker::Parker;
+use super::sync::thread::{Builder, JoinHandle};
 use std::io;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 
 /// Starts the worker of this number. It ends when the queue is closed.
 pub(crate) fn start(number: usize, shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
@@ -17,7 +17,7 @@ pub(crate) fn start(number: usize, shared: Arc<Shared>) -> io::Result<JoinHandle
 ///
 /// Nothing is caught here, because nothing arrives: foreign code runs inside [`run`](super::task::Runnable::run),
 /// and what it throws stays with the task.
-fn work(shared: &Shared) {
+pub(super) fn work(shared: &Shared) {
     let parker = Arc::new(Parker::new());
     while let Some(task) = shared.queue.next(&parker) {
         task.run();
