@@ -2,7 +2,7 @@
 //!
 //! The task's state machine, parking, the run queue, the hand-over of results and the pools' threads use what is
 //! named here and nothing else. A model checker has to replace every primitive of the code it explores; with
-//! one door, it replaces this file: `modelled` has the same names with loom behind them, for the crate in `models/`.
+//! one door, it replaces this file: `modelled` has the same names with loom behind them, for the crate in `tests/models`.
 //! [`std::sync::Arc`] does not pass through here: [`std::task::Wake`] asks for that very type.
 //!
 //! No lock of these modules is ever held across code of a user: not across a poll, not across a wake, not

@@ -6,7 +6,7 @@
 //! written and read by relaxed operations, which hand over nothing themselves.
 //!
 //! Small models are explored to the end. Larger ones are bounded in how often a thread is interrupted where
-//! it could have gone on; `LOOM_MAX_PREEMPTIONS` overrides these bounds. The crate in `models/` compiles this, and
+//! it could have gone on; `LOOM_MAX_PREEMPTIONS` overrides these bounds. The crate in `tests/models` compiles this, and
 //! `.ci/models` runs it.
 
 mod outcome;

@@ -5,7 +5,7 @@
 //! of its own, because loom has to stay out of the library's tree, and because this half builds in a fraction of
 //! the time of the whole. `.ci/models` runs it.
 
-#[path = "../../src/io_operation/mod.rs"]
+#[path = "../../../src/io_operation/mod.rs"]
 pub mod io_operation;
-#[path = "../../src/tasks_manager/mod.rs"]
+#[path = "../../../src/tasks_manager/mod.rs"]
 pub mod tasks_manager;
