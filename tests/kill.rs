@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,6 +18,9 @@ use support::{DATASET, DEADLINE, bytes, chunk, chunk_dirs, id, open, read_dir, t
 const ROUNDS: u64 = 48;
 const CHUNKS: u8 = 12;
 const FILES: [(&str, u64, usize); 3] = [("a", 0, 90_000), ("b", 1, 300_000), ("c", 2, 10)];
+/// How long the child waits for a task: one that joined the delete of a chunk that it holds itself
+/// would not end.
+const SOON: Duration = Duration::from_secs(2);
 const CHILD_DIR: &str = "DATA_MANAGER_TEST_CHILD_DIR";
 const CHILD_ORIGIN: &str = "DATA_MANAGER_TEST_CHILD_ORIGIN";
 const CHILD_SEED: &str = "DATA_MANAGER_TEST_CHILD_SEED";
@@ -52,24 +55,34 @@ fn child() {
         writeln!(out, "{word} {n}").unwrap();
         out.flush().unwrap();
     };
-    let mut pending: Vec<(&str, u8, ChunkTask)> = Vec::new();
+    let mut pending: Vec<(&str, u8, Option<ChunkTask>)> = Vec::new();
+    let mut guards = VecDeque::new();
     for choice in bytes(seed, 100_000) {
         let n = choice % CHUNKS;
+        // Some chunks are held while they are deleted, and taken back, or not, while they are held.
+        let held = manager.get_chunk(&id(n)).filter(|_| choice & 0x40 == 0);
         if choice & 0x80 == 0 {
             say("want", n);
-            pending.push(("have", n, ask(&manager, &origin, n)));
+            pending.push(("have", n, Some(ask(&manager, &origin, n))));
         } else {
             say("drop", n);
-            pending.push(("gone", n, manager.delete_chunk(id(n))));
+            let task = manager.delete_chunk(id(n));
+            // What is held is gone for good once its delete is on disk, long before its task ends.
+            pending.push(("gone", n, held.is_none().then_some(task)));
         }
+        guards.extend(held);
+        guards.truncate(4);
         if pending.len() >= 4 {
             let (word, n, task) = pending.remove(0);
-            // What was superseded says nothing about the disk.
-            if task.wait_timeout(DEADLINE).unwrap().is_ok()
-                && !pending.iter().any(|(_, other, _)| *other == n)
-            {
+            let reached = match task {
+                // What was superseded says nothing about the disk.
+                Some(task) => matches!(task.wait_timeout(SOON), Some(Ok(()))),
+                None => manager.wait_idle(DEADLINE),
+            };
+            if reached && !pending.iter().any(|(_, other, _)| *other == n) {
                 say(word, n);
             }
+            guards.pop_front();
         }
     }
 }
