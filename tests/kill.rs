@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use data_manager::data_manager::{ChunkTask, DataManagerImpl};
+use data_manager::data_manager::{ChunkGuard, ChunkTask, DataManagerImpl};
 use support::origin::Origin;
 use support::{DATASET, DEADLINE, bytes, chunk, chunk_dirs, id, open, read_dir, temp_dir};
 
@@ -18,9 +18,6 @@ use support::{DATASET, DEADLINE, bytes, chunk, chunk_dirs, id, open, read_dir, t
 const ROUNDS: u64 = 48;
 const CHUNKS: u8 = 12;
 const FILES: [(&str, u64, usize); 3] = [("a", 0, 90_000), ("b", 1, 300_000), ("c", 2, 10)];
-/// How long the child waits for a task: one that joined the delete of a chunk that it holds itself
-/// would not end.
-const SOON: Duration = Duration::from_secs(2);
 const CHILD_DIR: &str = "DATA_MANAGER_TEST_CHILD_DIR";
 const CHILD_ORIGIN: &str = "DATA_MANAGER_TEST_CHILD_ORIGIN";
 const CHILD_SEED: &str = "DATA_MANAGER_TEST_CHILD_SEED";
@@ -56,7 +53,7 @@ fn child() {
         out.flush().unwrap();
     };
     let mut pending: Vec<(&str, u8, Option<ChunkTask>)> = Vec::new();
-    let mut guards = VecDeque::new();
+    let mut guards: VecDeque<ChunkGuard> = VecDeque::new();
     for choice in bytes(seed, 100_000) {
         let n = choice % CHUNKS;
         // Some chunks are held while they are deleted, and taken back, or not, while they are held.
@@ -68,21 +65,24 @@ fn child() {
             say("drop", n);
             let task = manager.delete_chunk(id(n));
             // What is held is gone for good once its delete is on disk, long before its task ends.
-            pending.push(("gone", n, held.is_none().then_some(task)));
+            let ours = |guard: &ChunkGuard| *guard.id() == id(n);
+            let is_held = held.is_some() || guards.iter().any(ours);
+            pending.push(("gone", n, (!is_held).then_some(task)));
         }
         guards.extend(held);
-        guards.truncate(4);
+        if guards.len() > 10 {
+            guards.pop_front();
+        }
         if pending.len() >= 4 {
             let (word, n, task) = pending.remove(0);
             let reached = match task {
                 // What was superseded says nothing about the disk.
-                Some(task) => matches!(task.wait_timeout(SOON), Some(Ok(()))),
+                Some(task) => task.wait_timeout(DEADLINE).unwrap().is_ok(),
                 None => manager.wait_idle(DEADLINE),
             };
             if reached && !pending.iter().any(|(_, other, _)| *other == n) {
                 say(word, n);
             }
-            guards.pop_front();
         }
     }
 }
