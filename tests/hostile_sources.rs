@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use data_manager::data_chunk::DataChunk;
-use data_manager::data_manager::Event;
+use data_manager::data_manager::{Event, Events};
 use data_manager::data_source::{DataSource, OpenRequest, Opened, SourceError};
 use data_manager::{Error, ErrorKind};
 use support::{DEADLINE, builder, chunk, id, temp_dir};
@@ -39,6 +39,17 @@ fn from(n: u8, path: &str) -> DataChunk {
 #[allow(clippy::unnecessary_wraps, reason = "it is what a source returns")]
 fn whole() -> Result<Opened, SourceError> {
     Ok(Opened::new(std::io::Cursor::new("content")).with_total(7))
+}
+
+/// Why attempts failed that were followed by another, as far as was told by now.
+fn retried(events: &Events) -> Vec<ErrorKind> {
+    let failed = |event| match event {
+        Event::Retried { error, .. } => Some(error.kind()),
+        _ => None,
+    };
+    std::iter::from_fn(|| events.try_recv().ok())
+        .filter_map(failed)
+        .collect()
 }
 
 fn kind(outcome: Option<Result<(), Error>>) -> ErrorKind {
@@ -120,10 +131,7 @@ fn a_source_that_panics_is_tried_again() {
         .wait_timeout(DEADLINE)
         .unwrap()
         .unwrap();
-    let lost = std::iter::from_fn(|| events.try_recv().ok()).filter(|event| {
-        matches!(event, Event::Retried { error, .. } if error.kind() == ErrorKind::Internal)
-    });
-    assert_eq!(lost.count(), 2);
+    assert_eq!(retried(&events), [ErrorKind::Internal; 2]);
     assert_eq!(manager.stats().files_in_flight, 0);
 }
 
@@ -164,13 +172,7 @@ fn bodies_that_are_not_as_long_as_they_said() {
         .wait_timeout(DEADLINE)
         .unwrap()
         .unwrap();
-    let kinds: Vec<ErrorKind> = std::iter::from_fn(|| events.try_recv().ok())
-        .filter_map(|event| match event {
-            Event::Retried { error, .. } => Some(error.kind()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(kinds, [ErrorKind::Protocol, ErrorKind::Network]);
+    assert_eq!(retried(&events), [ErrorKind::Protocol, ErrorKind::Network]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::data_chunk::{ChunkSpec, FileSpec};
+use crate::data_chunk::ChunkSpec;
 
 /// Counts releases.
 #[derive(Default)]
@@ -19,26 +19,26 @@ impl OnRelease for Count {
 }
 
 fn held(n: u8, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<Held> {
-    let file = FileSpec {
-        name: "f".to_owned(),
-        url: String::new(),
-        scheme: String::new(),
-        sha256: None,
-    };
+    held_as([n; 32], dataset, block_range, count)
+}
+
+fn held_as(id: ChunkId, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<Held> {
     let spec = ChunkSpec {
-        id: [n; 32],
+        id,
         dataset_id: [dataset; 32],
         block_range,
-        files: vec![file],
+        files: Vec::new(),
     };
-    let place = (u64::from(n), Arc::from(Path::new("x")));
-    Held::new(
-        Arc::new(spec),
-        Arc::new([]),
-        place,
-        count.clone(),
-        Arc::new(()),
-    )
+    let place = (1, Arc::from(Path::new("x")));
+    let (files, on_release) = (Arc::new([]), count.clone());
+    Held::new(Arc::new(spec), files, place, on_release, Arc::new(()))
+}
+
+/// An id that sorts as its number does.
+fn numbered(n: u64) -> ChunkId {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    id
 }
 
 /// The contract's rules, as they are written.
@@ -148,34 +148,9 @@ fn the_last_reference_is_the_release() {
 #[test]
 fn the_ids_of_many_chunks_come_whole_and_in_order() {
     let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
-    let ids: Vec<ChunkId> = (0..2500u64)
-        .map(|n| {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&n.to_be_bytes());
-            id
-        })
-        .collect();
+    let ids: Vec<ChunkId> = (0..2500).map(numbered).collect();
     for id in &ids {
-        let file = FileSpec {
-            name: "f".to_owned(),
-            url: String::new(),
-            scheme: String::new(),
-            sha256: None,
-        };
-        let spec = ChunkSpec {
-            id: *id,
-            dataset_id: [0; 32],
-            block_range: 0..1,
-            files: vec![file],
-        };
-        let place = (1, Arc::from(Path::new("x")));
-        catalogue.publish(Held::new(
-            Arc::new(spec),
-            Arc::new([]),
-            place,
-            count.clone(),
-            Arc::new(()),
-        ));
+        catalogue.publish(held_as(*id, 0, 0..1, &count));
     }
     assert_eq!(catalogue.ids(), ids);
     // An exact number of slices must not go on for ever.
@@ -190,25 +165,7 @@ fn the_ids_of_many_chunks_come_whole_and_in_order() {
 #[test]
 fn a_cover_of_more_than_one_slice_is_whole() {
     let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
-    let publish = |n: u64, range: Range<u64>| {
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&n.to_be_bytes());
-        let spec = ChunkSpec {
-            id,
-            dataset_id: [0; 32],
-            block_range: range,
-            files: Vec::new(),
-        };
-        let place = (1, Arc::from(Path::new("x")));
-        let (spec, on_release) = (Arc::new(spec), count.clone());
-        catalogue.publish(Held::new(
-            spec,
-            Arc::new([]),
-            place,
-            on_release,
-            Arc::new(()),
-        ));
-    };
+    let publish = |n, range| catalogue.publish(held_as(numbered(n), 0, range, &count));
     // One over all of them, several of the same start, and a gap after every third.
     publish(0, 5..20_000);
     for n in 1..3000u64 {

@@ -185,20 +185,20 @@ impl Core {
         }
     }
 
-    /// Gives `job` to the blocking pool, behind what waits there; false if there is none any more.
-    pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) -> bool {
-        // The job reports for itself: what `run` returns says no more than that.
-        self.pool
-            .upgrade()
-            .map(|pool| drop::<IoOperation<()>>(pool.run(job)))
-            .is_some()
+    /// Gives `job` to the blocking pool, behind what waits there. Where there is none any more the
+    /// job is dropped unrun.
+    pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) {
+        if let Some(pool) = self.pool.upgrade() {
+            // The job reports for itself: what `run` returns says no more than that.
+            drop::<IoOperation<()>>(pool.run(job));
+        }
     }
 
-    pub(super) fn submit_urgent(&self, job: impl FnOnce() + Send + 'static) -> bool {
-        self.pool
-            .upgrade()
-            .map(|pool| drop::<IoOperation<()>>(pool.run_urgent(job)))
-            .is_some()
+    /// The same, ahead of transfers.
+    pub(super) fn submit_urgent(&self, job: impl FnOnce() + Send + 'static) {
+        if let Some(pool) = self.pool.upgrade() {
+            drop::<IoOperation<()>>(pool.run_urgent(job));
+        }
     }
 
     pub(super) fn spawn(

@@ -46,29 +46,18 @@ async fn bring(core: Arc<Core>, transfer: Arc<Transfer>, operation: IoOperation<
         Err(lost) => Err(lost_job(transfer.spec.id, &lost.to_string())),
     };
     let wanted = |core: &Arc<Core>| core.apply(|planner, _| planner.may_commit(&transfer));
-    let mut left_behind = None;
-    let committed = match outcome {
-        Err(failure) => Err(failure),
-        Ok(_) if !wanted(&core) => Err(FetchFailure::Cancelled),
-        Ok(files) => commit(&core, &transfer, files).await.map_err(|failed| {
-            left_behind = failed.left_behind;
-            FetchFailure::Transient(failed.error)
-        }),
+    let failed = |failure| TransferEnd {
+        result: Err(failure),
+        arrived: transfer.arrived(),
+        left_behind: None,
     };
-    let arrived = match &committed {
-        // What could not be committed has its name already, or is not there any more: it is fetched
-        // again.
-        Err(FetchFailure::Transient(error))
-            if left_behind.is_some() || error.kind() == ErrorKind::Damaged =>
-        {
-            vec![None; transfer.spec.files.len()]
+    let end = match outcome {
+        Err(failure) => failed(failure),
+        Ok(_) if !wanted(&core) => failed(FetchFailure::Cancelled),
+        Ok(files) => {
+            let committed = commit(&core, &transfer, files).await;
+            TransferEnd::of_commit(committed, transfer.spec.files.len())
         }
-        _ => transfer.arrived(),
-    };
-    let end = TransferEnd {
-        result: committed,
-        arrived,
-        left_behind,
     };
     core.apply(|planner, now| planner.transfer_ended(now, &transfer, end));
 }

@@ -70,8 +70,8 @@ impl Planner {
     ) {
         self.edit(stored.spec.id, |entry, board| {
             if doomed {
-                let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
-                (leaving.fresh, leaving.tombstone) = (false, Tombstone::Yes);
+                let mut leaving = Leaving::unreferenced(stored);
+                leaving.tombstone = Tombstone::Yes;
                 entry.leaving.push(leaving);
                 entry.advance(entry.leaving.len() - 1, now, board);
                 return;

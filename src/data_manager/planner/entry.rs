@@ -91,8 +91,6 @@ pub(super) struct Visible {
 /// A transfer with jobs on the blocking pool.
 pub(super) struct Running {
     pub(super) transfer: Arc<Transfer>,
-    /// Distinguishes it from earlier transfers of the same id.
-    pub(super) attempt: u64,
     /// The indices of the files that are still to be handed out, last first.
     pub(super) to_hand_out: Vec<usize>,
     /// Jobs that were handed out and have not ended.
@@ -163,6 +161,13 @@ impl Leaving {
             retry_at: None,
             deletes: Vec::new(),
         }
+    }
+
+    /// A generation that nobody ever referred to in this run.
+    pub(super) fn unreferenced(stored: StoredChunk) -> Self {
+        let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
+        leaving.fresh = false;
+        leaving
     }
 
     /// Whether its directory is still whole and may come back into view.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::*;
 use crate::data_chunk::{ChunkSpec, DataChunk};
 use crate::data_manager::transfer::Transfer;
-use crate::data_source::{FetchFailure, FetchedFile};
+use crate::data_source::{CommitError, FetchFailure, FetchedFile};
 
 const IDS: u8 = 5;
 const SLOTS: usize = 3;
@@ -50,7 +50,8 @@ struct Reference {
 struct OnDisk {
     spec: Arc<ChunkSpec>,
     tombstone: bool,
-    /// A removal began and failed.
+    /// A removal began and failed, or its commit failed after the rename: it may not be all there,
+    /// or not after a power cut.
     half_gone: bool,
 }
 
@@ -296,18 +297,22 @@ impl World {
         let fails = self.fails();
         // A failure may come before or after the rename.
         let stored = (!fails || self.rng.bool()).then(|| self.put_on_disk(transfer, files));
-        let end = match (fails, stored) {
-            (false, Some(stored)) => TransferEnd {
-                result: Ok(stored),
-                arrived: transfer.arrived(),
-                left_behind: None,
-            },
-            (_, left_behind) => TransferEnd {
-                result: Err(FetchFailure::Transient(error(ErrorKind::Io))),
-                arrived: vec![None; transfer.spec.files.len()],
+        let committed = match (fails, stored) {
+            (false, Some(stored)) => Ok(stored),
+            (_, left_behind) => Err(CommitError {
+                error: error(ErrorKind::Io),
                 left_behind,
-            },
+            }),
         };
+        if let Err(CommitError {
+            left_behind: Some(stored),
+            ..
+        }) = &committed
+            && let Some(on_disk) = self.disk.get_mut(&stored.generation)
+        {
+            on_disk.half_gone = true;
+        }
+        let end = TransferEnd::of_commit(committed, transfer.spec.files.len());
         self.planner.transfer_ended(self.now, transfer, end);
     }
 

@@ -8,7 +8,7 @@ use super::{Action, Board, Moment, Planner};
 use crate::data_chunk::{ChunkId, hex_encode};
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::{Arrived, Transfer};
-use crate::data_source::{FetchFailure, StoredChunk};
+use crate::data_source::{CommitError, FetchFailure, StoredChunk};
 use crate::error::{Error, ErrorKind};
 
 /// How many wrong digests of one file mean that the source has something else.
@@ -112,6 +112,29 @@ pub(in crate::data_manager) struct TransferEnd {
     pub(in crate::data_manager) left_behind: Option<StoredChunk>,
 }
 
+impl TransferEnd {
+    /// How a transfer of so many files ended that got as far as its commit. Where that failed, the
+    /// files may have moved or be gone: the next attempt looks what is left in staging, and fetches
+    /// what is not.
+    pub(in crate::data_manager) fn of_commit(
+        committed: Result<StoredChunk, CommitError>,
+        files: usize,
+    ) -> Self {
+        let (result, left_behind) = match committed {
+            Ok(stored) => (Ok(stored), None),
+            Err(failed) => (
+                Err(FetchFailure::Transient(failed.error)),
+                failed.left_behind,
+            ),
+        };
+        TransferEnd {
+            result,
+            arrived: vec![None; files],
+            left_behind,
+        }
+    }
+}
+
 impl Running {
     /// Whether all jobs ended and none will follow; said once.
     fn end_if_last(&mut self) -> bool {
@@ -124,7 +147,7 @@ impl Entry {
     fn running_mut(&mut self, attempt: u64) -> Option<&mut Running> {
         self.running
             .as_mut()
-            .filter(|running| running.attempt == attempt)
+            .filter(|running| running.transfer.attempt == attempt)
     }
 
     /// Hands one file out; false if the transfer has none left to hand out.
@@ -160,7 +183,6 @@ impl Entry {
         });
         self.running = Some(Running {
             transfer,
-            attempt,
             to_hand_out,
             // The job that prepares.
             jobs: 1,
@@ -196,7 +218,6 @@ impl Entry {
         let Some(wanted) = &mut self.wanted else {
             return;
         };
-        wanted.phase = Phase::Visible;
         wanted.failures = 0;
         wanted.digest_failures.clear();
         wanted.last_error = None;
@@ -224,16 +245,15 @@ impl Entry {
     /// It was committed while a call took it back: it never becomes visible, unless that call was
     /// taken back too.
     fn committed_in_vain(&mut self, stored: StoredChunk, running: Running) {
-        let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
-        leaving.fresh = false;
+        let mut leaving = Leaving::unreferenced(stored);
         leaving.deletes = running.deletes;
         self.leaving.push(leaving);
     }
 
     /// Its commit failed after the rename. It never comes into view; a delete waits for it too.
     fn left_behind(&mut self, stored: StoredChunk, running: &mut Running) {
-        let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
-        (leaving.fresh, leaving.condemned) = (false, true);
+        let mut leaving = Leaving::unreferenced(stored);
+        leaving.condemned = true;
         leaving.deletes = std::mem::take(&mut running.deletes);
         self.leaving.push(leaving);
     }

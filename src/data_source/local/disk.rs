@@ -35,17 +35,21 @@ impl Disk {
         Disk { durability }
     }
 
-    /// Creates `parent/name` unless it is there, and makes its entry last.
-    pub(super) fn make_dir(self, parent: &Path, name: &str) -> Result<(), Error> {
-        match new_dir(&parent.join(name)) {
-            Ok(()) => self.sync_dir(parent),
-            // Whoever created it may not have got to the sync, or may be in the middle of it.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.sync_dir(parent),
-            Err(error) => Err(Error::io(
-                format_args!("create the directory {name}"),
-                error,
-            )),
+    /// Creates these directories in `parent` unless they are there, and makes their entries last.
+    pub(super) fn make_dirs(self, parent: &Path, names: &[&str]) -> Result<(), Error> {
+        for name in names {
+            match new_dir(&parent.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io(
+                        format_args!("create the directory {name}"),
+                        error,
+                    ));
+                }
+                _ => {}
+            }
         }
+        // Also if they were all there: whoever created them may not have got to the sync.
+        self.sync_dir(parent)
     }
 
     /// Makes the data of `file` last. After an error the file is worth nothing: the kernel may

@@ -117,14 +117,13 @@ impl LocalDataSource {
         let disk = Disk::new(durability);
         make_root(&root)?;
         let lock = Arc::new(DirLock::take(&root)?);
-        for dir in [
+        let own = [
             layout::STAGING,
             layout::TOMBSTONES,
             layout::TRASH,
             layout::QUARANTINE,
-        ] {
-            disk.make_dir(&root, dir)?;
-        }
+        ];
+        disk.make_dirs(&root, &own)?;
         let (scan, next) = scan::scan(&root, disk)?;
         let next_generation = AtomicU64::new(next);
         Ok((
@@ -228,7 +227,7 @@ impl LocalDataSource {
         if self.lasting_datasets.lock().contains(name) {
             return Ok(());
         }
-        self.disk.make_dir(&self.root, name)?;
+        self.disk.make_dirs(&self.root, &[name])?;
         self.lasting_datasets.lock().insert(name.to_owned());
         Ok(())
     }
