@@ -83,6 +83,37 @@ fn it_grows_on_demand_to_its_bound_and_no_further() {
     assert!((1..=BOUND).contains(&most.load(Ordering::SeqCst)));
 }
 
+/// Nothing but a call wakes them: none of them gives up waiting within this test.
+fn with_patient_threads(max_threads: usize) -> BlockingPool {
+    let pool = BlockingPool::new(max_threads);
+    pool.set_idle_timeout(Duration::from_secs(3600));
+    pool
+}
+
+#[test]
+fn all_sleepers_are_called_when_all_are_needed() {
+    let pool = with_patient_threads(4);
+    for _ in rounds(200) {
+        assert_reaches(&pool, 4);
+        // Gives them the time to fall asleep, most of the times.
+        (0..100).for_each(|_| thread::yield_now());
+    }
+}
+
+#[test]
+fn a_sleeper_is_called_after_jobs_that_called_nobody() {
+    let pool = with_patient_threads(1);
+    for _ in rounds(200) {
+        let alone = pool.run(|| ());
+        in_time(|| alone.wait()).unwrap();
+        (0..100).for_each(|_| thread::yield_now());
+        let (gate, first) = block(&pool);
+        let second = pool.run(|| ());
+        gate.open();
+        in_time(|| first.wait().and(second.wait())).unwrap();
+    }
+}
+
 #[test]
 fn zero_threads_are_one() {
     let pool = BlockingPool::new(0);
@@ -339,7 +370,7 @@ fn a_higher_bound_helps_jobs_that_wait_already() {
 
 #[test]
 fn a_lower_bound_sends_idle_and_busy_threads_home() {
-    let pool = BlockingPool::new(4);
+    let pool = with_patient_threads(4);
     assert_reaches(&pool, 4);
     let (gate, job) = block(&pool);
     pool.set_max_threads(1);

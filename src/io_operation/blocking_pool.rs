@@ -83,6 +83,10 @@ struct State {
     alive: usize,
     /// Threads inside a job.
     running: usize,
+    /// Threads asleep for want of a job, also those that have been called and are not up yet.
+    asleep: usize,
+    /// A sleeper was called, and none has looked since.
+    one_on_its_way: bool,
     max_threads: usize,
     idle_timeout: Duration,
     /// The pool was dropped: who finds the queue empty goes.
@@ -115,6 +119,8 @@ impl BlockingPool {
                     normal: VecDeque::new(),
                     alive: 0,
                     running: 0,
+                    asleep: 0,
+                    one_on_its_way: false,
                     max_threads: max_threads.max(1),
                     idle_timeout: IDLE_TIMEOUT,
                     closed: false,
@@ -229,15 +235,20 @@ impl BlockingPool {
             result: None,
             completer: Some(completer),
         });
-        {
+        let (calls, grows) = {
             let mut state = self.shared.state.lock();
             match priority {
                 Priority::Urgent => state.urgent.push_back(job),
                 Priority::Normal => state.normal.push_back(job),
             }
+            (state.call_sleeper(), state.reserve_thread())
+        };
+        if calls {
+            self.shared.news.notify_one();
         }
-        self.shared.news.notify_one();
-        self.shared.grow();
+        if grows && self.shared.start_reserved() {
+            self.shared.grow();
+        }
         operation
     }
 }
@@ -265,11 +276,16 @@ impl Threads {
 impl Shared {
     /// Starts as many threads as there are jobs that no thread is free for, up to the bound.
     fn grow(self: &Arc<Self>) {
-        while self.state.lock().reserve_thread() {
-            if self.start_thread().is_err() {
-                return self.thread_refused();
-            }
+        while self.state.lock().reserve_thread() && self.start_reserved() {}
+    }
+
+    /// Starts the thread that has been counted in already. False where the system refuses it.
+    fn start_reserved(self: &Arc<Self>) -> bool {
+        let started = self.start_thread().is_ok();
+        if !started {
+            self.thread_refused();
         }
+        started
     }
 
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
@@ -307,14 +323,21 @@ impl Shared {
         while !state.has_surplus() {
             if let Some(job) = state.next_job() {
                 state.running += 1;
+                let calls = state.call_sleeper();
                 drop(state);
+                if calls {
+                    self.news.notify_one();
+                }
                 self.work_on(job);
                 state = self.state.lock();
             } else if state.closed {
                 break;
             } else {
                 let timeout = state.idle_timeout;
+                state.asleep += 1;
                 let timed_out = self.news.wait_for(&mut state, timeout).timed_out();
+                state.asleep -= 1;
+                state.one_on_its_way = false;
                 // A job may have come between the time-out and the lock.
                 if timed_out && state.queued() == 0 {
                     break;
@@ -393,6 +416,16 @@ impl State {
 
     fn next_job(&mut self) -> Option<Box<dyn Job>> {
         self.urgent.pop_front().or_else(|| self.normal.pop_front())
+    }
+
+    /// True where the caller has to call a sleeper: there is work for one, and none is on its way.
+    ///
+    /// One on its way is enough: it calls the next if there is more when it has its job. One call for each job would wake
+    /// threads faster than they can get to the queue, only to find it empty.
+    fn call_sleeper(&mut self) -> bool {
+        let calls = self.queued() > 0 && self.asleep > 0 && !self.one_on_its_way;
+        self.one_on_its_way |= calls;
+        calls
     }
 
     /// More threads than the bound allows; one of them has to go.
