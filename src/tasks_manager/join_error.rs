@@ -14,8 +14,9 @@ pub struct JoinError {
 enum Cause {
     Cancelled,
     /// Behind a lock only because a payload is [`Send`] and not [`Sync`], and an error has to be both. Under
-    /// the lock its type is looked at and its text is copied.
-    Panic(Mutex<Payload>),
+    /// the lock its type is looked at and its text is copied. In a box, because each task has room for an error, and
+    /// few need it.
+    Panic(Box<Mutex<Payload>>),
 }
 
 impl JoinError {
@@ -27,7 +28,7 @@ impl JoinError {
 
     pub(crate) fn panic(payload: Payload) -> Self {
         Self {
-            cause: Cause::Panic(Mutex::new(payload)),
+            cause: Cause::Panic(Box::new(Mutex::new(payload))),
         }
     }
 

@@ -16,13 +16,15 @@
 //! 2. `block_on`: an executor for one future, made of a parker and a loop. If you read one file, read this one.
 //! 3. `task`: what changes when there are many futures. A state of four bits decides who may
 //!    touch a future, and whether it is in the queue; its table is the heart of the executor.
-//! 4. `run_queue`: how tasks find workers and sleeping workers find out, with no wake-up lost and few wasted.
-//! 5. `worker`: the loop that takes a task and polls it. It is four lines, because the rest is in its place.
-//! 6. `outcome` and `join_handle`: how the output gets to the one who waits, in whichever order the two arrive.
-//! 7. `registry`: how the dropped manager finds tasks that wait for a wake-up that may never come.
-//! 8. `contain` and `join_error`: what becomes of a panic.
-//! 9. `sleep`: a future whose waker is kept by a timer, one thread for the whole process.
-//! 10. `sync`: the door through which all of the above gets its locks and threads, and `models` behind it: each race, run
+//! 4. `queue`: the order in which tasks are taken, without any thread.
+//! 5. `run_queue`: how tasks find workers: a queue for each, and how they are shared out.
+//! 6. `sleepers`: how sleeping workers find out, with no wake-up lost and few wasted.
+//! 7. `worker`: the loop that takes a task and polls it. It is four lines, because the rest is in its place.
+//! 8. `outcome` and `join_handle`: how the output gets to the one who waits, in whichever order the two arrive.
+//! 9. `registry`: how the dropped manager finds tasks that wait for a wake-up that may never come.
+//! 10. `contain` and `join_error`: what becomes of a panic.
+//! 11. `sleep`: a future whose waker is kept by a timer, one thread for the whole process.
+//! 12. `sync`: the door through which all of the above gets its locks and threads, and `models` behind it: each race, run
 //!     in every order by a model checker.
 //!
 //! # What holds
@@ -31,9 +33,12 @@
 //!   any number of wakes before that poll begins cause one poll.
 //! - A future is dropped once, by a worker or by whoever drops the manager: at its completion or at its
 //!   cancellation, before its handle says so. A waker that survives keeps no future and no output in memory.
-//! - Tasks take turns: a task that wakes itself goes to the back of the queue.
+//! - Tasks take turns. A task that wakes itself goes to the back of the queue; one that was woken or spawned by the
+//!   task before it may go ahead, but only some times in a row.
+//! - No task waits for a worker that is inside a long poll, or blocked, while another worker has nothing to do: one
+//!   that does not come to its queue is relieved of it, within two milliseconds.
 //! - A panic ends its task, never a thread.
-//! - No lock is held while code of a user runs, so all of it may be called from everywhere: from a poll, from a
+//! - No lock that anybody could wait for is held while code of a user runs, so all of it may be called from everywhere: from a poll, from a
 //!   `Drop`, from a waker, from the destructor of a thread-local.
 //! - Who has nothing to do sleeps, until there is something to do.
 //!
@@ -54,10 +59,13 @@ mod join_handle;
 #[cfg(all(test, loom))]
 pub(crate) mod models;
 pub(crate) mod outcome;
+mod padded;
 mod parker;
+mod queue;
 mod registry;
 mod run_queue;
 mod sleep;
+mod sleepers;
 pub(crate) mod sync;
 mod task;
 mod worker;
@@ -93,6 +101,9 @@ use task::{BoxFuture, Runnable, Task};
 ///
 /// A task that holds an `Arc<TasksManager>` keeps the manager alive that keeps the task: neither ever ends. Hold a
 /// [`Weak`](std::sync::Weak) in tasks.
+///
+/// A task whose last waker is gone can never go on. It stays, with what it holds, until it is cancelled or the manager is
+/// dropped: that it waits for nothing is its own fault, and to be found by its owner.
 pub struct TasksManager {
     shared: Arc<Shared>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -107,20 +118,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(workers: usize) -> Self {
         Self {
-            queue: RunQueue::new(),
+            queue: RunQueue::new(workers),
             registry: Registry::new(),
         }
     }
 
     /// Enters a task in both lists.
     fn spawn<T: Send + 'static>(self: &Arc<Self>, future: BoxFuture<T>) -> Arc<Task<T>> {
-        let task = self.registry.insert_with(|key| {
-            let task = Arc::new(Task::new(future, Arc::clone(self), key));
-            (Arc::clone(&task) as Arc<dyn Runnable>, task)
-        });
-        self.queue.push(Arc::clone(&task) as _);
+        let task = Arc::new(Task::new(future, Arc::clone(self)));
+        task.register();
+        task.push();
         task
     }
 }
@@ -146,11 +155,12 @@ impl TasksManager {
     /// The system refused a thread. Those that had started have ended again.
     pub fn try_new(threads: usize) -> io::Result<Self> {
         // Whole from the start: where a thread cannot be had, the drop of this value ends the others.
+        let threads = threads.max(1);
         let mut manager = Self {
-            shared: Arc::new(Shared::new()),
+            shared: Arc::new(Shared::new(threads)),
             threads: Vec::new(),
         };
-        for number in 0..threads.max(1) {
+        for number in 0..threads {
             let thread = worker::start(number, Arc::clone(&manager.shared))?;
             manager.threads.push(thread);
         }

@@ -2,10 +2,11 @@
 //!
 //! Used by the workers, by [`block_on`](fn@super::block_on) and by every blocking `wait`. Never used by a poll.
 
-use super::sync::thread::{Thread, current, park};
+use super::sync::thread::{Thread, current, park, park_timeout};
 use super::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::task::Wake;
+use std::time::Duration;
 
 /// Lets the thread that made it sleep, and any other thread end that sleep.
 ///
@@ -36,6 +37,14 @@ impl Parker {
         // eat the token of this call (then the flag is up already), or leave one behind (then it is not).
         while !self.called.swap(false, Ordering::Acquire) {
             park();
+        }
+    }
+
+    /// Like [`park`](Self::park), and returns after this time at the latest. May return before, for no reason.
+    pub(crate) fn park_for(&self, time: Duration) {
+        if !self.called.swap(false, Ordering::Acquire) {
+            park_timeout(time);
+            self.called.swap(false, Ordering::Acquire);
         }
     }
 

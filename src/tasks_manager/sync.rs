@@ -6,18 +6,31 @@
 //! [`std::sync::Arc`] does not pass through here: [`std::task::Wake`] asks for that very type.
 //!
 //! No lock of these modules is ever held across code of a user: not across a poll, not across a wake, not
-//! across the drop of a future, of an output or of a waker.
+//! across the drop of a future, of an output or of a waker. The one exception is the lock around a task's future, which
+//! its owner holds while it polls: it is only ever tried, so nobody can wait for it.
 
 // `test` as well: who depends on this library and sets `--cfg loom` for models of his own gets the real ones.
 #[cfg(all(test, loom))]
 mod modelled;
 
 #[cfg(all(test, loom))]
-pub(crate) use modelled::{AtomicBool, AtomicU8, Condvar, Mutex, Ordering, thread};
+pub(crate) use modelled::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, thread,
+    thread_local,
+};
 
 #[cfg(not(all(test, loom)))]
-pub(crate) use parking_lot::{Condvar, Mutex};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(not(all(test, loom)))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 #[cfg(not(all(test, loom)))]
-pub(crate) use std::thread;
+pub(crate) use std::{thread, thread_local};
+
+/// A number of the executor; the smaller one where the model checker has to get to it, in few steps.
+pub(crate) const fn tuned(real: u32, modelled: u32) -> u32 {
+    if cfg!(all(test, loom)) {
+        modelled
+    } else {
+        real
+    }
+}

@@ -7,7 +7,8 @@ use super::Shared;
 use super::contain::{catch, discard, drop_contained};
 use super::join_error::JoinError;
 use super::outcome::Outcome;
-use super::sync::{AtomicU8, Mutex, Ordering};
+use super::sync::{AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
+use super::worker;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -31,20 +32,21 @@ const DONE: u8 = 8;
 /// | --- | --- | --- | --- |
 /// | `IDLE` | wake | `SCHEDULED` | puts the task in the queue |
 /// | `SCHEDULED` | wake | the same | does nothing: a poll is to come, and will see what this waker wrote |
-/// | `RUNNING` | wake | `RUNNING SCHEDULED` | does nothing: the worker will see it |
+/// | `RUNNING`, also `SCHEDULED` | wake | `RUNNING SCHEDULED` | does nothing: the worker will see it |
 /// | `SCHEDULED` | begin | `RUNNING` | polls |
-/// | `SCHEDULED CANCELLED` | begin | `RUNNING SCHEDULED CANCELLED` | ends the task unpolled |
+/// | `SCHEDULED CANCELLED` | begin | `RUNNING SCHEDULED CANCELLED` | ends the task without a poll |
+/// | `RUNNING CANCELLED`, also `SCHEDULED` | begin | the same | does nothing: it was seized in the queue |
 /// | `RUNNING` | pause | `IDLE` | forgets the task |
 /// | `RUNNING SCHEDULED` | pause | `SCHEDULED` | puts the task at the back of the queue |
 /// | `RUNNING CANCELLED`, also `SCHEDULED` | pause | the same | ends the task |
 /// | `IDLE` | cancel | `SCHEDULED CANCELLED` | puts the task in the queue, so that a worker ends it |
-/// | `SCHEDULED`, `RUNNING` | cancel | adds `SCHEDULED CANCELLED` | does nothing: a worker comes by, or is here |
+/// | `SCHEDULED`, `RUNNING`, both | cancel | adds `SCHEDULED CANCELLED` | does nothing: a worker comes by, or is here |
 /// | not `RUNNING`, not `DONE` | seize | adds `RUNNING CANCELLED` | ends the task |
 /// | `RUNNING` | seize | adds `CANCELLED` | does nothing: the owner will see it |
 /// | `RUNNING`, with whatever | finish | `DONE` | gives out the result |
 /// | `DONE`, with whatever | any | `DONE`, with whatever | does nothing |
 ///
-/// Every step is a read-modify-write, also the one that changes no bit. A chain of these is one release
+/// Every wake is a read-modify-write, also the one that changes no bit. A chain of these is one release
 /// sequence: the poll that takes the bit away acquires from every waker that set it, also from the
 /// ninety-nine that found it set. A waker that only looked, saw `SCHEDULED` and left would save a write, and its
 /// data might not be there yet when the poll looks for it.
@@ -82,13 +84,13 @@ impl State {
     /// A wake. True where the caller has to put the task in the queue.
     pub(crate) fn wake(&self) -> bool {
         let before = self.0.fetch_or(SCHEDULED, Ordering::AcqRel);
-        before & (SCHEDULED | RUNNING | DONE) == 0
+        before & (SCHEDULED | RUNNING | DONE) == IDLE
     }
 
     /// A cancellation. True where the caller has to put the task in the queue.
     pub(crate) fn cancel(&self) -> bool {
         let before = self.0.fetch_or(SCHEDULED | CANCELLED, Ordering::AcqRel);
-        before & (SCHEDULED | RUNNING | DONE) == 0
+        before & (SCHEDULED | RUNNING | DONE) == IDLE
     }
 
     /// A worker has taken the task from the queue and asks for the future.
@@ -106,14 +108,17 @@ impl State {
 
     /// The poll came back pending, and the future is in its place again.
     pub(crate) fn pause(&self) -> Pause {
-        // While RUNNING is set, others only add bits, so two looks are enough. A wake that comes between them
-        // is seen by the second; a wake after the first has succeeded finds the task idle and queues it.
-        if self.step(RUNNING, IDLE) {
-            Pause::Forget
-        } else if self.step(RUNNING | SCHEDULED, SCHEDULED) {
-            Pause::Requeue
-        } else {
-            Pause::End
+        // One step, whatever others have added since the poll began. A wake before it is seen by it; a wake after it
+        // finds the task not running: idle, and queues it, or scheduled, and leaves it to this worker.
+        let left = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |bits| {
+                (bits & CANCELLED == 0).then_some(bits & !RUNNING)
+            });
+        match left {
+            Ok(RUNNING) => Pause::Forget,
+            Ok(_) => Pause::Requeue,
+            Err(_) => Pause::End,
         }
     }
 
@@ -138,7 +143,8 @@ impl State {
 /// A task, to whom its output does not matter: the worker, the run queue, the registry.
 pub(crate) trait Runnable: Send + Sync {
     /// Polls the task once, or ends it if it was cancelled. To be called for each time it was in the queue.
-    fn run(self: Arc<Self>);
+    /// Gives it back where it is to go to the back of the queue; no foreign code may run before it is there.
+    fn run(self: Arc<Self>) -> Option<Arc<dyn Runnable>>;
 
     /// Ends the task on this thread, unless it has ended; if it is being polled, right after that poll, by
     /// the thread that polls.
@@ -152,18 +158,27 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) struct Task<T> {
     /// Who may touch the future.
     state: State,
-    /// The future; `None` while it is being polled, and after its end.
+    /// The future and its waker; `None` after its end.
     ///
     /// The lock is there because a shared value cannot be changed without one in safe code; `state` has made
-    /// sure that nobody else asks for it. It covers the move in and the move out. The poll happens outside, on a
-    /// future that the worker owns, so that nobody ever waits here for a poll.
-    future: Mutex<Option<BoxFuture<T>>>,
+    /// sure that nobody else asks for it. It is the one lock that is held across a poll, and nobody ever waits for it: it
+    /// is only tried, by the one who has set `RUNNING` or seized the task, and a handle never touches it. Moving
+    /// the future out for the time of the poll and in again would take the lock twice.
+    body: Mutex<Option<Body<T>>>,
     /// Where the output goes, and where the handle waits.
     outcome: Outcome<T>,
     /// The queue to go to when woken.
     shared: Arc<Shared>,
-    /// The task's place in the registry.
-    key: usize,
+    /// The task's place in the registry; written once, before the task is in the queue.
+    key: AtomicU32,
+}
+
+/// What belongs to the owner of a task.
+struct Body<T> {
+    future: BoxFuture<T>,
+    /// The task's waker, made for the first poll and kept for the others: the reference count is the one number that
+    /// all who know the task write to. It makes a circle, task to waker to task, which the end of the task opens.
+    waker: Option<Waker>,
 }
 
 impl<T> Task<T> {
@@ -173,26 +188,60 @@ impl<T> Task<T> {
 }
 
 impl<T: Send + 'static> Task<T> {
-    pub(crate) fn new(future: BoxFuture<T>, shared: Arc<Shared>, key: usize) -> Self {
+    pub(crate) fn new(future: BoxFuture<T>, shared: Arc<Shared>) -> Self {
         Self {
             state: State::scheduled(),
-            future: Mutex::new(Some(future)),
+            body: Mutex::new(Some(Body {
+                future,
+                waker: None,
+            })),
             outcome: Outcome::new(),
             shared,
-            key,
+            key: AtomicU32::new(0),
         }
+    }
+
+    /// Enters the task in the registry; to be called once, before the task is in the queue.
+    pub(crate) fn register(self: &Arc<Self>) {
+        let entry = Arc::clone(self) as _;
+        let key = self.shared.registry.insert(self.spot(), entry);
+        // Relaxed: the lock of the queue takes it along to the worker.
+        self.key.store(key, Ordering::Relaxed);
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Puts the task into the run queue. To be called by whoever has scheduled it.
+    pub(crate) fn push(self: &Arc<Self>) {
+        worker::push(Arc::clone(self), Self::shared);
+    }
+
+    /// A number that is this task's while it lives.
+    fn spot(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Asks for the end of the task. No code of the user runs here; a worker drops the future.
     pub(crate) fn cancel(self: &Arc<Self>) {
         if self.state.cancel() {
-            self.shared.queue.push(Arc::clone(self) as _);
+            self.push();
         }
     }
 
+    /// The future in its place; to be called by the owner.
+    fn own_body(&self) -> MutexGuard<'_, Option<Body<T>>> {
+        let Some(body) = self.body.try_lock() else {
+            unreachable!("only the owner of the future asks for this lock");
+        };
+        body
+    }
+
     /// Drops the future unpolled; to be called by the owner.
-    fn end_cancelled(&self, future: Option<BoxFuture<T>>) {
-        let result = match catch(move || drop(future)) {
+    fn end_cancelled(&self) {
+        let body = self.own_body().take();
+        let result = match catch(move || drop(body)) {
             Ok(()) => Err(JoinError::cancelled()),
             Err(payload) => Err(JoinError::panic(payload)),
         };
@@ -220,48 +269,55 @@ impl<T: Send + 'static> Task<T> {
 
     fn finish(&self, result: Result<T, JoinError>) {
         self.state.finish();
-        self.shared.registry.remove(self.key);
+        let key = self.key.load(Ordering::Relaxed);
+        self.shared.registry.remove(self.spot(), key);
         self.outcome.complete(result);
     }
 }
 
 impl<T: Send + 'static> Runnable for Task<T> {
-    fn run(self: Arc<Self>) {
+    fn run(self: Arc<Self>) -> Option<Arc<dyn Runnable>> {
         match self.state.begin() {
             Begin::Poll => {}
             Begin::End => {
-                let future = self.future.lock().take();
-                return self.end_cancelled(future);
+                self.end_cancelled();
+                return None;
             }
-            Begin::Leave => return,
+            Begin::Leave => return None,
         }
-        let Some(mut future) = self.future.lock().take() else {
+        let mut place = self.own_body();
+        let Some(body) = place.as_mut() else {
             unreachable!("the future is in its place whenever the task is not running");
         };
-        let waker = Waker::from(Arc::clone(&self));
-        let mut context = Context::from_waker(&waker);
-        match catch(|| future.as_mut().poll(&mut context)) {
-            Ok(Poll::Ready(output)) => self.end_polled(future, Ok(output)),
-            Err(payload) => self.end_polled(future, Err(JoinError::panic(payload))),
+        let waker = body
+            .waker
+            .get_or_insert_with(|| Waker::from(Arc::clone(&self)));
+        let mut context = Context::from_waker(waker);
+        let polled = match catch(|| body.future.as_mut().poll(&mut context)) {
             Ok(Poll::Pending) => {
-                // Back in its place before the state is left: from then on, another worker may have the task.
-                *self.future.lock() = Some(future);
+                // Given back before the state is left: from then on, another worker may have the task.
+                drop(place);
                 match self.state.pause() {
                     Pause::Forget => {}
-                    Pause::Requeue => self.shared.queue.requeue(Arc::clone(&self) as _),
-                    Pause::End => {
-                        let future = self.future.lock().take();
-                        self.end_cancelled(future);
-                    }
+                    Pause::Requeue => return Some(self),
+                    Pause::End => self.end_cancelled(),
                 }
+                return None;
             }
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(JoinError::panic(payload)),
+        };
+        let body = place.take();
+        drop(place);
+        if let Some(body) = body {
+            self.end_polled(body.future, polled);
         }
+        None
     }
 
     fn end(&self) {
         if self.state.seize() {
-            let future = self.future.lock().take();
-            self.end_cancelled(future);
+            self.end_cancelled();
         }
     }
 }
@@ -270,14 +326,13 @@ impl<T: Send + 'static> Runnable for Task<T> {
 impl<T: Send + 'static> Wake for Task<T> {
     fn wake(self: Arc<Self>) {
         if self.state.wake() {
-            let shared = Arc::clone(&self.shared);
-            shared.queue.push(self as _);
+            worker::push(self, Self::shared);
         }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.state.wake() {
-            self.shared.queue.push(Arc::clone(self) as _);
+            self.push();
         }
     }
 }
@@ -356,7 +411,7 @@ mod tests {
     /// Without any thread: the run queue is emptied by hand.
     #[test]
     fn an_ended_task_is_in_no_list() {
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(1));
         let cancelled = shared.spawn(Box::pin(async { 1 }));
         let polled = shared.spawn(Box::pin(async { 2 }));
         assert_eq!(shared.registry.len(), 2);

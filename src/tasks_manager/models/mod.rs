@@ -1,6 +1,6 @@
 //! The executor under loom: each model is run in every order that its steps can come in.
 //!
-//! A model is a small world with two or three threads and one hazard. loom runs it again and again, each time in
+//! A model is a small world with two to five threads and one hazard. loom runs it again and again, each time in
 //! another order, and with each value that a relaxed load may give. A thread that waits for a call that never comes is
 //! a deadlock, and loom reports it: so a lost wake-up needs no assertion. Memory that has to be handed over is
 //! written and read by relaxed operations, which hand over nothing themselves.
@@ -12,10 +12,11 @@
 mod outcome;
 mod parker;
 mod run_queue;
+mod sleepers;
 mod state;
 mod task;
 
-use super::sync::{AtomicBool, AtomicU8, Mutex, Ordering};
+use super::sync::{AtomicBool, AtomicU8, Condvar, Mutex, Ordering};
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -99,6 +100,35 @@ impl Drop for Dropped {
 impl Drops {
     pub(crate) fn count(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Where two meet: neither goes on before both have come.
+pub(crate) struct Meeting {
+    missing: Mutex<u8>,
+    news: Condvar,
+}
+
+impl Meeting {
+    pub(crate) fn new() -> Self {
+        Self {
+            missing: Mutex::new(2),
+            news: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn meet(&self) {
+        *self.missing.lock() -= 1;
+        self.news.notify_all();
+        self.wait();
+    }
+
+    /// Until both have come, as a third.
+    pub(crate) fn wait(&self) {
+        let mut missing = self.missing.lock();
+        while *missing > 0 {
+            self.news.wait(&mut missing);
+        }
     }
 }
 

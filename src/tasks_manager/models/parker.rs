@@ -81,7 +81,7 @@ fn two_callers_are_both_heard() {
 /// The token of the thread is everybody's: one that a user leaves behind ends no sleep.
 #[test]
 fn a_stray_token_is_not_a_call() {
-    explore(Bound::Preemptions(5), || {
+    explore(Bound::Preemptions(7), || {
         let call = Call::begin();
         let owner = thread::current();
         let stranger = thread::spawn(move || owner.unpark());
@@ -95,7 +95,7 @@ fn a_stray_token_is_not_a_call() {
 /// An executor inside an executor: the inner sleep eats the token of the outer call, never the call.
 #[test]
 fn a_nested_sleep_takes_no_call_away() {
-    explore(Bound::Preemptions(5), || {
+    explore(Bound::Preemptions(6), || {
         let (outer, inner) = (Call::begin(), Call::begin());
         inner.parker.park();
         assert!(inner.has_written());

@@ -121,7 +121,7 @@ fn against(task: &Arc<Bare>, first: fn(&Bare), second: fn(&Bare)) {
 
 #[test]
 fn two_wakes_and_a_poll() {
-    explore(Bound::None, || {
+    explore(Bound::Preemptions(6), || {
         let task = Bare::new(false);
         against(&task, |t| t.wake_with_news(0), |t| t.wake_with_news(1));
         // The last poll began after both wakes, or after the bit that both had set was taken away.

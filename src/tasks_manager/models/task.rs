@@ -5,22 +5,22 @@ use crate::tasks_manager::sync::thread::{self, JoinHandle as ThreadHandle};
 use crate::tasks_manager::{JoinHandle, Shared, TasksManager, worker};
 use std::sync::Arc;
 
-/// A queue with one worker.
+/// A queue with its workers.
 struct World {
     shared: Arc<Shared>,
-    worker: ThreadHandle<()>,
+    workers: Vec<ThreadHandle<()>>,
 }
 
 impl World {
-    fn new() -> Self {
-        let shared = Arc::new(Shared::new());
-        let worker = {
+    fn new(workers: usize) -> Self {
+        let shared = Arc::new(Shared::new(workers));
+        let workers = (0..workers).map(|number| {
             let shared = Arc::clone(&shared);
-            thread::Builder::new().spawn(move || worker::work(&shared))
-        };
+            thread::spawn(move || worker::work(&shared, number))
+        });
         Self {
+            workers: workers.collect(),
             shared,
-            worker: worker.unwrap(),
         }
     }
 
@@ -33,7 +33,9 @@ impl World {
 
     fn end(self) {
         self.shared.queue.close();
-        self.worker.join().unwrap();
+        for worker in self.workers {
+            worker.join().unwrap();
+        }
     }
 }
 
@@ -51,12 +53,13 @@ fn open_elsewhere(gate: &Arc<Gate>) -> ThreadHandle<()> {
 /// Spawn, one poll or two, a wake from outside, join.
 #[test]
 fn a_task_from_spawn_to_join() {
-    explore(Bound::Preemptions(5), || {
-        let (world, gate) = (World::new(), Gate::new());
+    explore(Bound::Preemptions(3), || {
+        let (world, gate) = (World::new(1), Gate::new());
         let (handle, drops) = world.spawn(&gate);
         let opener = open_elsewhere(&gate);
         assert_eq!(handle.wait().unwrap(), 7);
         assert_eq!(drops.count(), 1, "the end was told before the drop");
+        assert_eq!(world.shared.registry.len(), 0);
         opener.join().unwrap();
         world.end();
     });
@@ -65,8 +68,8 @@ fn a_task_from_spawn_to_join() {
 /// The cancellation comes before, during or after the last poll: the handle resolves, after the drop.
 #[test]
 fn a_cancel_against_a_wake() {
-    explore(Bound::Preemptions(5), || {
-        let (world, gate) = (World::new(), Gate::new());
+    explore(Bound::Preemptions(3), || {
+        let (world, gate) = (World::new(1), Gate::new());
         let (handle, drops) = world.spawn(&gate);
         let opener = open_elsewhere(&gate);
         handle.cancel();
@@ -84,7 +87,7 @@ fn a_cancel_against_a_wake() {
 #[test]
 fn a_cancel_wakes_an_idle_task() {
     explore(Bound::Preemptions(5), || {
-        let (world, gate) = (World::new(), Gate::new());
+        let (world, gate) = (World::new(1), Gate::new());
         let (handle, drops) = world.spawn(&gate);
         handle.cancel();
         assert!(handle.wait().unwrap_err().is_cancelled());
@@ -93,10 +96,25 @@ fn a_cancel_wakes_an_idle_task() {
     });
 }
 
+/// A task that blocks on its child, which only the other worker can get at.
+#[test]
+fn a_parent_waits_for_its_child() {
+    explore(Bound::Preemptions(2), || {
+        let world = World::new(2);
+        let shared = Arc::clone(&world.shared);
+        let parent = world.shared.spawn(Box::pin(async move {
+            let child = shared.spawn(Box::pin(async { 3 }));
+            JoinHandle::new(child).wait().unwrap()
+        }));
+        assert_eq!(JoinHandle::new(parent).wait().unwrap(), 3);
+        world.end();
+    });
+}
+
 /// A waker that survives its task keeps no future, and does nothing.
 #[test]
 fn the_manager_is_dropped_while_a_task_is_woken() {
-    explore(Bound::Preemptions(5), || {
+    explore(Bound::Preemptions(4), || {
         let (manager, gate) = (TasksManager::new(1), Gate::new());
         let (passage, drops) = passage(&gate);
         let handle = manager.spawn(passage);
@@ -117,8 +135,8 @@ fn the_manager_is_dropped_while_a_task_is_woken() {
 /// The handle goes while the task ends: the future is dropped once, and so is what it made.
 #[test]
 fn a_detached_task_leaves_nothing() {
-    explore(Bound::Preemptions(5), || {
-        let world = World::new();
+    explore(Bound::Preemptions(7), || {
+        let world = World::new(1);
         let (output, drops) = Dropped::new();
         let task = world.shared.spawn(Box::pin(async move { output }));
         drop(JoinHandle::new(Arc::clone(&task)));

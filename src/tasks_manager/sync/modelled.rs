@@ -1,28 +1,56 @@
 //! loom's primitives under the names and with the signatures of the real ones, as far as they are used.
 
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 /// A lock as in `parking_lot`: without poisoning.
+///
+/// For loom, a release is no step by itself: nobody could tell when it comes, but one who only tries the lock. So
+/// where it was tried, it is given back in a step, which whoever tries it the next time may come before.
 #[derive(Debug)]
-pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+pub(crate) struct Mutex<T> {
+    inner: loom::sync::Mutex<T>,
+    /// Written by both, for nothing.
+    tries: AtomicU8,
+}
 
-/// `None` only while a condition is being waited for.
-pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+pub(crate) struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    tried: bool,
+    /// `None` only while a condition is being waited for.
+    inner: Option<loom::sync::MutexGuard<'a, T>>,
+}
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(loom::sync::Mutex::new(value))
+        Self {
+            inner: loom::sync::Mutex::new(value),
+            tries: AtomicU8::new(0),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard(Some(self.0.lock().expect("loom poisons no lock")))
+        self.guard(false, self.inner.lock().expect("loom poisons no lock"))
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.tries.fetch_or(1, Ordering::Relaxed);
+        let inner = self.inner.try_lock().ok()?;
+        Some(self.guard(true, inner))
     }
 
     pub(crate) fn into_inner(self) -> T {
-        self.0.into_inner().expect("loom poisons no lock")
+        self.inner.into_inner().expect("loom poisons no lock")
+    }
+
+    fn guard<'a>(&'a self, tried: bool, inner: loom::sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        MutexGuard {
+            mutex: self,
+            tried,
+            inner: Some(inner),
+        }
     }
 }
 
@@ -30,20 +58,29 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("nobody looks during a wait")
+        self.inner.as_ref().expect("nobody looks during a wait")
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("nobody looks during a wait")
+        self.inner.as_mut().expect("nobody looks during a wait")
     }
 }
 
-/// A condition as in `parking_lot`. Here no wait ever times out, and none ends without a call.
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        if self.tried {
+            self.mutex.tries.fetch_or(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A condition as in `parking_lot`. Here a wait for no time is over at once, with the lock released in between; no other
+/// one ever times out, and none ends without a call.
 pub(crate) struct Condvar(loom::sync::Condvar);
 
-pub(crate) struct WaitTimeoutResult;
+pub(crate) struct WaitTimeoutResult(bool);
 
 impl Condvar {
     pub(crate) fn new() -> Self {
@@ -51,18 +88,23 @@ impl Condvar {
     }
 
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        if let Some(inner) = guard.0.take() {
-            guard.0 = Some(self.0.wait(inner).expect("loom poisons no lock"));
+        if let Some(inner) = guard.inner.take() {
+            guard.inner = Some(self.0.wait(inner).expect("loom poisons no lock"));
         }
     }
 
     pub(crate) fn wait_for<T>(
         &self,
         guard: &mut MutexGuard<'_, T>,
-        _: Duration,
+        time: Duration,
     ) -> WaitTimeoutResult {
-        self.wait(guard);
-        WaitTimeoutResult
+        if time.is_zero() {
+            guard.inner = None;
+            *guard = guard.mutex.lock();
+        } else {
+            self.wait(guard);
+        }
+        WaitTimeoutResult(time.is_zero())
     }
 
     pub(crate) fn wait_until<T>(
@@ -71,7 +113,7 @@ impl Condvar {
         _: Instant,
     ) -> WaitTimeoutResult {
         self.wait(guard);
-        WaitTimeoutResult
+        WaitTimeoutResult(false)
     }
 
     pub(crate) fn notify_one(&self) {
@@ -85,16 +127,25 @@ impl Condvar {
 
 impl WaitTimeoutResult {
     pub(crate) fn timed_out(&self) -> bool {
-        false
+        self.0
     }
 }
 
+/// A value for each thread, as in `std`; loom runs all threads of a model on one of the system's.
+macro_rules! modelled_thread_local {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
+        loom::thread_local! { $(#[$meta])* static $name: $type = $init; }
+    };
+}
+pub(crate) use modelled_thread_local as thread_local;
+
 /// As much of `std::thread` as the executor uses.
 pub(crate) mod thread {
-    pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, spawn};
+    pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, spawn, yield_now};
 
     use super::{Condvar, Mutex};
     use std::sync::Arc;
+    use std::time::Duration;
 
     /// A thread, and the token that `park` waits for.
     ///
@@ -131,6 +182,12 @@ pub(crate) mod thread {
             token.news.wait(&mut given);
         }
         *given = false;
+    }
+
+    /// The time is over at once. So whatever relies on it is found, and whatever should not is a step later
+    /// than in any other order.
+    pub(crate) fn park_timeout(_: Duration) {
+        *current().token.given.lock() = false;
     }
 
     impl Thread {
