@@ -62,7 +62,7 @@ fn a_dropped_pool_runs_its_job() {
 /// The second job comes while the only thread is on its way to sleep: it is called.
 #[test]
 fn a_second_job_finds_the_thread() {
-    explore(Bound::Preemptions(8), || {
+    explore(Bound::Preemptions(7), || {
         let pool = BlockingPool::new(1);
         assert_eq!(pool.run(|| 5).wait().unwrap(), 5);
         assert_eq!(pool.run(|| 6).wait().unwrap(), 6);

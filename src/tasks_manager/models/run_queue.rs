@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// Each task comes out once, in its order, and a worker does not sleep while one is there.
 #[test]
 fn one_worker_gets_all_that_is_pushed() {
-    explore(Bound::Preemptions(7), || {
+    explore(Bound::Preemptions(6), || {
         let queue = Arc::new(RunQueue::new(1));
         let pusher = {
             let queue = Arc::clone(&queue);

@@ -22,7 +22,7 @@ fn worker_that_meets(number: usize, queue: &Tasks, meeting: &Arc<Meeting>) -> Jo
 /// The other worker comes for the child, wherever it was when that was pushed, and sees what was written before.
 #[test]
 fn a_child_is_not_left_alone() {
-    explore(Bound::Preemptions(8), || {
+    explore(Bound::Preemptions(7), || {
         let queue = Tasks::new(RunQueue::new(2));
         let meeting = Arc::new(Meeting::new());
         let written = Arc::new(AtomicBool::new(false));

@@ -135,7 +135,7 @@ fn the_manager_is_dropped_while_a_task_is_woken() {
 /// The handle goes while the task ends: the future is dropped once, and so is what it made.
 #[test]
 fn a_detached_task_leaves_nothing() {
-    explore(Bound::Preemptions(7), || {
+    explore(Bound::Preemptions(6), || {
         let world = World::new(1);
         let (output, drops) = Dropped::new();
         let task = world.shared.spawn(Box::pin(async move { output }));
