@@ -188,19 +188,16 @@ impl<T> RunQueue<T> {
             let watches = self.sleepers.lie_down(&seat.parker, wants_to_watch);
             // The last look. A push from now on finds the sleeper's name; its call is kept by the parker if
             // it comes before the sleep.
-            let seen = self.look(seat, true);
-            let mut left_alone = false;
-            match seen {
+            match self.look(seat, true) {
                 Err(Closed) | Ok(Look::Taken) => {}
-                Ok(Look::PassedBy) if !watches && !self.sleepers.are_watched() => {
-                    // It came when this worker was still a searcher, so nobody was called for it.
-                    left_alone = true;
-                }
+                // It came when this worker was still a searcher, so nobody was called for it, and nobody watches: it is
+                // taken at the next look.
+                Ok(Look::PassedBy) if !watches && !self.sleepers.are_watched() => {}
                 Ok(_) if watches => seat.parker.park_for(WATCH),
                 Ok(_) => seat.parker.park(),
             }
             let relied_upon = self.sleepers.rise(&seat.parker, watches);
-            wants_to_watch = relied_upon || !watches || left_alone;
+            wants_to_watch = relied_upon || !watches;
         };
         if self.sleepers.leave() && self.has_tasks() {
             self.sleepers.task_for_anyone();
@@ -252,7 +249,6 @@ impl<T> RunQueue<T> {
     }
 
     fn shelves(&self) -> impl Iterator<Item = &Shelf<T>> {
-        // The injector last: it is where a worker looks before it sleeps. It finds it closed, or is called.
         self.own.iter().chain([&self.injector])
     }
 
