@@ -32,7 +32,8 @@
 //! - One poll at a time per task. A wake causes a poll that begins after it and sees what was written before it;
 //!   any number of wakes before that poll begins cause one poll.
 //! - A future is dropped once, by a worker or by whoever drops the manager: at its completion or at its
-//!   cancellation, before its handle says so. A waker that survives keeps no future and no output in memory.
+//!   cancellation, before its handle says so. A waker or a handle that survives keeps the room where the future was, and
+//!   neither the future nor an output that nobody waits for.
 //! - Tasks take turns. A task that wakes itself goes to the back of the queue; one that was woken or spawned by the
 //!   task before it may go ahead, but only some times in a row.
 //! - No task waits for a worker that is inside a long poll, or blocked, while another worker has nothing to do: one
@@ -83,7 +84,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 use sync::thread;
-use task::{BoxFuture, Runnable, Task};
+use task::{Runnable, Task};
 
 /// A pool of threads that polls futures.
 ///
@@ -126,7 +127,11 @@ impl Shared {
     }
 
     /// Enters a task in both lists.
-    fn spawn<T: Send + 'static>(self: &Arc<Self>, future: BoxFuture<T>) -> Arc<Task<T>> {
+    fn spawn<F>(self: &Arc<Self>, future: F) -> Arc<Task<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
         let task = Arc::new(Task::new(future, Arc::clone(self)));
         task.register();
         task.push();
@@ -175,7 +180,7 @@ impl TasksManager {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        JoinHandle::new(self.shared.spawn(Box::pin(future)))
+        JoinHandle::new(self.shared.spawn(future))
     }
 
     /// Tells a future that it may go on: the task that polled it with this waker is polled again.

@@ -4,7 +4,7 @@
 //! locks the others out: each makes one atomic step on [`State`], and the answer says what is left for it to do.
 
 use super::Shared;
-use super::contain::{catch, discard, drop_contained};
+use super::contain::{Payload, catch, discard, drop_contained};
 use super::join_error::JoinError;
 use super::outcome::Outcome;
 use super::sync::{AtomicU8, AtomicU32, Mutex, MutexGuard, Ordering};
@@ -152,19 +152,41 @@ pub(crate) trait Runnable: Send + Sync {
 }
 
 /// A future on the heap: it must not move between polls, and tasks are of one size.
-pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type BoxFuture<T> = Pin<Box<dyn Droppable<T>>>;
+
+/// A future that can be dropped where it lies. The room is given back together with the task's own: a worker seldom is the
+/// thread that asked for it, and allocators take that ill.
+trait Droppable<T>: Send {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T>;
+
+    /// Drops the future; after that, nothing may be called any more.
+    fn drop_in_place(self: Pin<&mut Self>);
+}
+
+impl<F: Future + Send> Droppable<F::Output> for Option<F> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(future) = self.as_pin_mut() else {
+            unreachable!("a task that has ended is not polled");
+        };
+        future.poll(context)
+    }
+
+    fn drop_in_place(mut self: Pin<&mut Self>) {
+        self.set(None);
+    }
+}
 
 /// One spawned future.
 pub(crate) struct Task<T> {
     /// Who may touch the future.
     state: State,
-    /// The future and its waker; `None` after its end.
+    /// The future and its waker.
     ///
     /// The lock is there because a shared value cannot be changed without one in safe code; `state` has made
     /// sure that nobody else asks for it. It is the one lock that is held across a poll, and nobody ever waits for it: it
     /// is only tried, by the one who has set `RUNNING` or seized the task, and a handle never touches it. Moving
     /// the future out for the time of the poll and in again would take the lock twice.
-    body: Mutex<Option<Body<T>>>,
+    body: Mutex<Body<T>>,
     /// Where the output goes, and where the handle waits.
     outcome: Outcome<T>,
     /// The queue to go to when woken.
@@ -188,13 +210,16 @@ impl<T> Task<T> {
 }
 
 impl<T: Send + 'static> Task<T> {
-    pub(crate) fn new(future: BoxFuture<T>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new<F>(future: F, shared: Arc<Shared>) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
         Self {
             state: State::scheduled(),
-            body: Mutex::new(Some(Body {
-                future,
+            body: Mutex::new(Body {
+                future: Box::pin(Some(future)),
                 waker: None,
-            })),
+            }),
             outcome: Outcome::new(),
             shared,
             key: AtomicU32::new(0),
@@ -231,28 +256,37 @@ impl<T: Send + 'static> Task<T> {
     }
 
     /// The future in its place; to be called by the owner.
-    fn own_body(&self) -> MutexGuard<'_, Option<Body<T>>> {
+    fn own_body(&self) -> MutexGuard<'_, Body<T>> {
         let Some(body) = self.body.try_lock() else {
             unreachable!("only the owner of the future asks for this lock");
         };
         body
     }
 
-    /// Drops the future unpolled; to be called by the owner.
+    /// Drops the future; to be called by the owner, once.
+    ///
+    /// Before the result is given out: who sees the end may count on everything that the future held being free
+    /// again, a lock on a file for example.
+    fn drop_future(mut body: MutexGuard<'_, Body<T>>) -> Result<(), Payload> {
+        let dropped = catch(|| body.future.as_mut().drop_in_place());
+        let waker = body.waker.take();
+        drop(body);
+        drop(waker);
+        dropped
+    }
+
+    /// Ends the task without another poll; to be called by the owner.
     fn end_cancelled(&self) {
-        let body = self.own_body().take();
-        let result = match catch(move || drop(body)) {
+        let result = match Self::drop_future(self.own_body()) {
             Ok(()) => Err(JoinError::cancelled()),
             Err(payload) => Err(JoinError::panic(payload)),
         };
         self.finish(result);
     }
 
-    /// Drops the future after its last poll; to be called by the owner.
-    fn end_polled(&self, future: BoxFuture<T>, polled: Result<T, JoinError>) {
-        // Before the result is given out: who sees the end may count on everything that the future held being
-        // free again, a lock on a file for example.
-        let result = match (catch(move || drop(future)), polled) {
+    /// Ends the task after its last poll; to be called by the owner.
+    fn end_polled(&self, body: MutexGuard<'_, Body<T>>, polled: Result<T, JoinError>) {
+        let result = match (Self::drop_future(body), polled) {
             (Ok(()), polled) => polled,
             (Err(payload), Ok(output)) => {
                 drop_contained(output);
@@ -285,18 +319,14 @@ impl<T: Send + 'static> Runnable for Task<T> {
             }
             Begin::Leave => return None,
         }
-        let mut place = self.own_body();
-        let Some(body) = place.as_mut() else {
-            unreachable!("the future is in its place whenever the task is not running");
-        };
-        let waker = body
-            .waker
-            .get_or_insert_with(|| Waker::from(Arc::clone(&self)));
+        let mut guard = self.own_body();
+        let Body { future, waker } = &mut *guard;
+        let waker = waker.get_or_insert_with(|| Waker::from(Arc::clone(&self)));
         let mut context = Context::from_waker(waker);
-        let polled = match catch(|| body.future.as_mut().poll(&mut context)) {
+        let polled = match catch(|| future.as_mut().poll(&mut context)) {
             Ok(Poll::Pending) => {
                 // Given back before the state is left: from then on, another worker may have the task.
-                drop(place);
+                drop(guard);
                 match self.state.pause() {
                     Pause::Forget => {}
                     Pause::Requeue => return Some(self),
@@ -307,11 +337,7 @@ impl<T: Send + 'static> Runnable for Task<T> {
             Ok(Poll::Ready(output)) => Ok(output),
             Err(payload) => Err(JoinError::panic(payload)),
         };
-        let body = place.take();
-        drop(place);
-        if let Some(body) = body {
-            self.end_polled(body.future, polled);
-        }
+        self.end_polled(guard, polled);
         None
     }
 
@@ -322,7 +348,7 @@ impl<T: Send + 'static> Runnable for Task<T> {
     }
 }
 
-/// The task's waker is the task itself: a waker that survives keeps the shell in memory, never the future.
+/// The task's waker is the task itself: a waker that survives keeps the room of the future, never the future.
 impl<T: Send + 'static> Wake for Task<T> {
     fn wake(self: Arc<Self>) {
         if self.state.wake() {
@@ -412,8 +438,8 @@ mod tests {
     #[test]
     fn an_ended_task_is_in_no_list() {
         let shared = Arc::new(Shared::new(1));
-        let cancelled = shared.spawn(Box::pin(async { 1 }));
-        let polled = shared.spawn(Box::pin(async { 2 }));
+        let cancelled = shared.spawn(async { 1 });
+        let polled = shared.spawn(async { 2 });
         assert_eq!(shared.registry.len(), 2);
         cancelled.cancel();
         for task in [&cancelled, &polled] {

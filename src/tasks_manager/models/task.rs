@@ -27,7 +27,7 @@ impl World {
     /// A task that waits for the gate, its handle, and how many times its future was dropped.
     fn spawn(&self, gate: &Arc<Gate>) -> (JoinHandle<u8>, Drops) {
         let (passage, drops) = passage(gate);
-        let task = self.shared.spawn(Box::pin(passage));
+        let task = self.shared.spawn(passage);
         (JoinHandle::new(task), drops)
     }
 
@@ -102,10 +102,10 @@ fn a_parent_waits_for_its_child() {
     explore(Bound::Preemptions(2), || {
         let world = World::new(2);
         let shared = Arc::clone(&world.shared);
-        let parent = world.shared.spawn(Box::pin(async move {
-            let child = shared.spawn(Box::pin(async { 3 }));
+        let parent = world.shared.spawn(async move {
+            let child = shared.spawn(async { 3 });
             JoinHandle::new(child).wait().unwrap()
-        }));
+        });
         assert_eq!(JoinHandle::new(parent).wait().unwrap(), 3);
         world.end();
     });
@@ -138,7 +138,7 @@ fn a_detached_task_leaves_nothing() {
     explore(Bound::Preemptions(6), || {
         let world = World::new(1);
         let (output, drops) = Dropped::new();
-        let task = world.shared.spawn(Box::pin(async move { output }));
+        let task = world.shared.spawn(Box::pin(Some(async move { output })));
         drop(JoinHandle::new(Arc::clone(&task)));
         let shared = Arc::clone(&world.shared);
         world.end();
