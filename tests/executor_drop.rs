@@ -4,11 +4,11 @@
 #[path = "support/executor.rs"]
 mod support;
 
-use data_manager::tasks_manager::TasksManager;
+use data_manager::tasks_manager::{JoinHandle, TasksManager};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
-use support::{Count, Gate, counting_waker, in_time, poll_with, probe, rounds};
+use support::{Count, Gate, OnDrop, counting_waker, in_time, poll_with, probe, rounds};
 
 #[test]
 fn a_completed_future_is_gone_when_its_handle_says_so() {
@@ -156,7 +156,7 @@ fn an_output_is_dropped_once_however_the_ends_meet() {
     });
 }
 
-/// A task that has ended leaves nothing behind: what it captured is free while manager, handle and waker live.
+/// A task that has ended leaves nothing behind but the room where it was: what it captured is free while manager, handle and waker live.
 #[test]
 fn nothing_of_an_ended_task_is_kept() {
     let manager = TasksManager::new(2);
@@ -172,4 +172,64 @@ fn nothing_of_an_ended_task_is_kept() {
     task.finish();
     support::eventually("the end", || handle.is_finished());
     assert_eq!(Arc::strong_count(&kept), 1);
+}
+
+/// What a future's own drop may get hold of.
+#[derive(Default)]
+struct Belongings {
+    manager: Option<Arc<TasksManager>>,
+    handle: Option<JoinHandle<()>>,
+    waker: Option<Waker>,
+}
+
+/// After the last poll, after a panic in it, and after a cancellation.
+#[test]
+fn the_drop_of_a_future_may_do_anything_to_its_own_task() {
+    for end in ["ready", "panic", "cancel"] {
+        let own = Arc::new(Mutex::new(Belongings::default()));
+        let (drops, gate) = (Count::new(), Gate::new());
+        let last_act = {
+            let (own, drops) = (Arc::clone(&own), drops.clone());
+            OnDrop(move || {
+                let Belongings {
+                    manager,
+                    handle,
+                    waker,
+                } = std::mem::take(&mut *own.lock().unwrap());
+                let (handle, waker) = (handle.unwrap(), waker.unwrap());
+                waker.wake_by_ref();
+                handle.cancel();
+                assert!(!handle.is_finished());
+                drop((handle, waker));
+                // The last reference.
+                drop(manager);
+                drops.add();
+            })
+        };
+        let manager = Arc::new(TasksManager::new(2));
+        let handle = manager.spawn({
+            let (own, gate) = (Arc::clone(&own), gate.clone());
+            poll_fn(move |cx| {
+                let _ = &last_act;
+                own.lock().unwrap().waker = Some(cx.waker().clone());
+                gate.pass();
+                match end {
+                    "ready" => Poll::Ready(()),
+                    "panic" => panic!("on purpose"),
+                    _ => Poll::Pending,
+                }
+            })
+        });
+        gate.wait_for_arrival();
+        if end == "cancel" {
+            handle.cancel();
+        }
+        {
+            let mut own = own.lock().unwrap();
+            own.handle = Some(handle);
+            own.manager = Some(manager);
+        }
+        gate.open();
+        drops.wait_for(1);
+    }
 }

@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Count, DEADLINE};
+use support::{Count, DEADLINE, Gate};
 
 /// How long nothing may move: long enough for any polling loop to show.
 const WINDOW: Duration = Duration::from_millis(700);
@@ -101,6 +102,20 @@ fn an_idle_executor_makes_no_wake_ups() {
         .wait()
         .unwrap();
     wait_for_quiet();
+
+    // The other worker has watched over the child of one that blocks, and does not go on watching.
+    let gate = Gate::new();
+    let (inside, manager) = (gate.clone(), Arc::new(manager));
+    let weak = Arc::downgrade(&manager);
+    let parent = manager.spawn(async move {
+        let child = weak.upgrade().unwrap().spawn(async {});
+        child.wait().unwrap();
+        inside.pass();
+    });
+    gate.wait_for_arrival();
+    wait_for_quiet();
+    gate.open();
+    parent.wait().unwrap();
 
     // It is asleep, not dead.
     manager

@@ -95,6 +95,24 @@ fn in_the_drop_of_a_future_that_has_completed() {
     assert_alive(&manager);
 }
 
+/// Also not when the last handle and the manager have gone, and with them the room where it was.
+#[test]
+fn in_the_drop_of_a_future_which_is_dropped_once() {
+    let (manager, drops) = (TasksManager::new(1), Count::new());
+    let counted = drops.clone();
+    let bomb = OnDrop(move || {
+        counted.add();
+        panic!("on purpose");
+    });
+    let handle = manager.spawn(std::future::poll_fn(move |_| {
+        let _ = &bomb;
+        std::task::Poll::Ready(())
+    }));
+    assert!(in_time(|| handle.wait()).unwrap_err().is_panic());
+    drop(manager);
+    assert_eq!(drops.get(), 1);
+}
+
 #[test]
 fn in_the_drop_of_a_future_that_is_cancelled() {
     let manager = TasksManager::new(WORKERS);

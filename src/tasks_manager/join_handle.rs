@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 ///
 /// As a future it gives the task's output, or the reason why there is none. By then the task's future has
 /// been dropped, with everything in it. None of its methods, polls included, waits for a poll of the task.
+/// A handle that is kept after the end keeps the room where the future was.
 ///
 /// # Panics
 ///

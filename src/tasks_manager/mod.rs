@@ -19,12 +19,13 @@
 //! 4. `queue`: the order in which tasks are taken, without any thread.
 //! 5. `run_queue`: how tasks find workers: a queue for each, and how they are shared out.
 //! 6. `sleepers`: how sleeping workers find out, with no wake-up lost and few wasted.
-//! 7. `worker`: the loop that takes a task and polls it. It is four lines, because the rest is in its place.
+//! 7. `worker`: the loop that takes a task and polls it. It is short, because the rest is in its place.
 //! 8. `outcome` and `join_handle`: how the output gets to the one who waits, in whichever order the two arrive.
 //! 9. `registry`: how the dropped manager finds tasks that wait for a wake-up that may never come.
 //! 10. `contain` and `join_error`: what becomes of a panic.
 //! 11. `sleep`: a future whose waker is kept by a timer, one thread for the whole process.
-//! 12. `sync`: the door through which all of the above gets its locks and threads, and `models` behind it: each race, run
+//! 12. `padded`: why what different threads write lies apart.
+//! 13. `sync`: the door through which all of the above gets its locks and threads, and `models` behind it: each race, run
 //!     in every order by a model checker.
 //!
 //! # What holds
@@ -37,10 +38,11 @@
 //! - Tasks take turns. A task that wakes itself goes to the back of the queue; one that was woken or spawned by the
 //!   task before it may go ahead, but only some times in a row.
 //! - No task waits for a worker that is inside a long poll, or blocked, while another worker has nothing to do: one
-//!   that does not come to its queue is relieved of it, within two milliseconds.
+//!   that does not come to its queue is relieved of it, by a sleeper within two milliseconds, by a busy worker at its
+//!   second look around.
 //! - A panic ends its task, never a thread.
-//! - No lock that anybody could wait for is held while code of a user runs, so all of it may be called from everywhere: from a poll, from a
-//!   `Drop`, from a waker, from the destructor of a thread-local.
+//! - No lock that anybody could wait for is held while code of a user runs, so all of it may be called from
+//!   everywhere: from a poll, from a `Drop`, from a waker, from the destructor of a thread-local.
 //! - Who has nothing to do sleeps, until there is something to do.
 //!
 //! # Examples
@@ -134,7 +136,7 @@ impl Shared {
     {
         let task = Arc::new(Task::new(future, Arc::clone(self)));
         task.register();
-        task.push();
+        Arc::clone(&task).push();
         task
     }
 }

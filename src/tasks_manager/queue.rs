@@ -13,7 +13,7 @@ const BATCH: usize = 256;
 
 /// Tasks, first in, first out, but for the one that the worker itself has pushed last.
 ///
-/// That one goes ahead: it was woken by the task that has just run, so what both touch is in the caches still. Two tasks
+/// That one goes ahead, and to the back where the next one takes its place: it was woken by the task that has just run, so what both touch is in the caches still. Two tasks
 /// that wake each other would thus keep all others waiting; hence the [limit](TURNS_AHEAD).
 ///
 /// Not bounded: a task is in it once at the most, so it holds no more than there are tasks, and who spawns
@@ -120,15 +120,15 @@ impl<T> Queue<T> {
         self.passed_by = !self.is_empty();
     }
 
-    /// Takes so many, but the last-in place only when it is the last that is left.
-    fn take(&mut self, count: usize, hand: &mut VecDeque<T>) -> bool {
+    /// Takes so many, but the last-in place only when it is the last that is left. True where that is something.
+    fn take(&mut self, due: usize, hand: &mut VecDeque<T>) -> bool {
         if self.tasks.is_empty() {
             hand.extend(self.last_in.take());
         } else {
-            let count = count.min(BATCH).min(self.tasks.len());
+            let count = due.min(BATCH).min(self.tasks.len());
             hand.extend(self.tasks.drain(..count));
         }
-        count > 0
+        due > 0
     }
 }
 

@@ -46,7 +46,7 @@ impl<T> Registry<T> {
         // Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4): the upper bits of the product depend on all bits
         // of the address, whose lowest are always the same.
         let mixed = (spot as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        &self.tables[(mixed >> 32) as usize % self.tables.len()]
+        &self.tables[(mixed >> 60) as usize % self.tables.len()]
     }
 
     /// Enters a task that lies at `spot`, and says its place.

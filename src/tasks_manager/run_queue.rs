@@ -8,7 +8,7 @@
 //!   every [fourth](OTHERS_TURN) of these it relieves workers that have stopped taking from their queues;
 //! - a worker that has nothing takes its share of the injector, else half of another worker's queue;
 //! - the single task of another worker is taken only if it was lying there at an earlier look already: its worker is
-//!   most likely about to take it, and two tasks that wake each other in turn stay on one thread.
+//!   most likely about to take it, and two tasks that wake each other in turn stay on one thread, nearly always.
 //!
 //! What calls a worker that sleeps, and why none of this leaves a task lying, is in
 //! [`sleepers`](super::sleepers).
@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-/// At each of these turns, a worker looks into the injector first. A prime, so that it does not keep step with a
+/// At each of these turns, a worker fetches its share of the injector to the back of its own queue. A prime, so that it does not keep step with a
 /// round of tasks.
 const INJECTOR_TURN: u32 = tuned(61, 3);
 

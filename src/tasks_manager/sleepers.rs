@@ -106,7 +106,7 @@ impl Sleepers {
     pub(crate) fn task_for_its_worker(&self) {
         let counts = self.counts();
         if counts.asleep() == 0 || counts.anyone_searches() {
-            // Who lies down looks first, and then watches.
+            // A searcher's last look comes after this push: it takes the task, or sees to it that somebody watches.
             return;
         }
         if !counts.has(WATCHED) {

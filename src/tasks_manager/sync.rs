@@ -7,7 +7,7 @@
 //!
 //! No lock of these modules is ever held across code of a user: not across a poll, not across a wake, not
 //! across the drop of a future, of an output or of a waker. The one exception is the lock around a task's future, which
-//! its owner holds while it polls: it is only ever tried, so nobody can wait for it.
+//! its owner holds while it polls or drops it: it is only ever tried, and by owners, so nobody can wait for it.
 
 // `test` as well: who depends on this library and sets `--cfg loom` for models of his own gets the real ones.
 #[cfg(all(test, loom))]

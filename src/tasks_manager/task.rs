@@ -28,6 +28,8 @@ const DONE: u8 = 8;
 
 /// Who may touch the task's future, and whether it waits in the run queue.
 ///
+/// The picture in `docs/diagrams/task-states.svg` shows the same, and changes with it.
+///
 /// | from | event | to | who sees this transition |
 /// | --- | --- | --- | --- |
 /// | `IDLE` | wake | `SCHEDULED` | puts the task in the queue |
@@ -152,18 +154,18 @@ pub(crate) trait Runnable: Send + Sync {
 }
 
 /// A future on the heap: it must not move between polls, and tasks are of one size.
-type BoxFuture<T> = Pin<Box<dyn Droppable<T>>>;
+type BoxFuture<T> = Pin<Box<dyn Clearable<T>>>;
 
-/// A future that can be dropped where it lies. The room is given back together with the task's own: a worker seldom is the
+/// A future that is polled, and at last dropped, where it lies. The room is given back together with the task's own: a worker seldom is the
 /// thread that asked for it, and allocators take that ill.
-trait Droppable<T>: Send {
+trait Clearable<T>: Send {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T>;
 
-    /// Drops the future; after that, nothing may be called any more.
-    fn drop_in_place(self: Pin<&mut Self>);
+    /// Drops the future, which must not be polled any more.
+    fn clear(self: Pin<&mut Self>);
 }
 
-impl<F: Future + Send> Droppable<F::Output> for Option<F> {
+impl<F: Future + Send> Clearable<F::Output> for Option<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let Some(future) = self.as_pin_mut() else {
             unreachable!("a task that has ended is not polled");
@@ -171,7 +173,8 @@ impl<F: Future + Send> Droppable<F::Output> for Option<F> {
         future.poll(context)
     }
 
-    fn drop_in_place(mut self: Pin<&mut Self>) {
+    fn clear(mut self: Pin<&mut Self>) {
+        // Where the drop panics, the place is empty all the same: the new value goes in while the panic passes.
         self.set(None);
     }
 }
@@ -183,8 +186,8 @@ pub(crate) struct Task<T> {
     /// The future and its waker.
     ///
     /// The lock is there because a shared value cannot be changed without one in safe code; `state` has made
-    /// sure that nobody else asks for it. It is the one lock that is held across a poll, and nobody ever waits for it: it
-    /// is only tried, by the one who has set `RUNNING` or seized the task, and a handle never touches it. Moving
+    /// sure that nobody else asks for it. It is the one lock that is held across a poll and across the drop of the future,
+    /// and nobody ever waits for it: it is only tried, by the one who has set `RUNNING` or seized the task, and a handle never touches it. Moving
     /// the future out for the time of the poll and in again would take the lock twice.
     body: Mutex<Body<T>>,
     /// Where the output goes, and where the handle waits.
@@ -234,13 +237,9 @@ impl<T: Send + 'static> Task<T> {
         self.key.store(key, Ordering::Relaxed);
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// Puts the task into the run queue. To be called by whoever has scheduled it.
-    pub(crate) fn push(self: &Arc<Self>) {
-        worker::push(Arc::clone(self), Self::shared);
+    pub(crate) fn push(self: Arc<Self>) {
+        worker::push(self, |task| &task.shared);
     }
 
     /// A number that is this task's while it lives.
@@ -251,7 +250,7 @@ impl<T: Send + 'static> Task<T> {
     /// Asks for the end of the task. No code of the user runs here; a worker drops the future.
     pub(crate) fn cancel(self: &Arc<Self>) {
         if self.state.cancel() {
-            self.push();
+            Arc::clone(self).push();
         }
     }
 
@@ -263,12 +262,15 @@ impl<T: Send + 'static> Task<T> {
         body
     }
 
-    /// Drops the future; to be called by the owner, once.
+    /// Drops the future; to be called by the owner.
+    ///
+    /// What that drop does to this very task, all the way to the drop of the manager, finds `RUNNING` set, as it is
+    /// until [`finish`](Self::finish): nobody else comes to own the future meanwhile.
     ///
     /// Before the result is given out: who sees the end may count on everything that the future held being free
     /// again, a lock on a file for example.
     fn drop_future(mut body: MutexGuard<'_, Body<T>>) -> Result<(), Payload> {
-        let dropped = catch(|| body.future.as_mut().drop_in_place());
+        let dropped = catch(|| body.future.as_mut().clear());
         let waker = body.waker.take();
         drop(body);
         drop(waker);
@@ -352,13 +354,13 @@ impl<T: Send + 'static> Runnable for Task<T> {
 impl<T: Send + 'static> Wake for Task<T> {
     fn wake(self: Arc<Self>) {
         if self.state.wake() {
-            worker::push(self, Self::shared);
+            self.push();
         }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.state.wake() {
-            self.push();
+            Arc::clone(self).push();
         }
     }
 }

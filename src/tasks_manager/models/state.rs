@@ -119,6 +119,7 @@ fn against(task: &Arc<Bare>, first: fn(&Bare), second: fn(&Bare)) {
     task.assert_no_touch_was_lost();
 }
 
+/// Without a bound it takes half a minute, and passes.
 #[test]
 fn two_wakes_and_a_poll() {
     explore(Bound::Preemptions(6), || {

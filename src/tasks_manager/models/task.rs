@@ -138,7 +138,7 @@ fn a_detached_task_leaves_nothing() {
     explore(Bound::Preemptions(6), || {
         let world = World::new(1);
         let (output, drops) = Dropped::new();
-        let task = world.shared.spawn(Box::pin(Some(async move { output })));
+        let task = world.shared.spawn(async move { output });
         drop(JoinHandle::new(Arc::clone(&task)));
         let shared = Arc::clone(&world.shared);
         world.end();
