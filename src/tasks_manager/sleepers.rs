@@ -128,7 +128,7 @@ impl Sleepers {
         let Some(worker) = asleep.pop() else {
             return;
         };
-        self.turn_into(SEARCHER, SLEEPER);
+        self.turn(SLEEPER, SEARCHER);
         drop(asleep);
         worker.unpark();
     }
@@ -158,7 +158,7 @@ impl Sleepers {
         if watches {
             self.counts.fetch_or(WATCHED, Ordering::AcqRel);
         }
-        self.turn_into(SLEEPER, SEARCHER);
+        self.turn(SEARCHER, SLEEPER);
         watches
     }
 
@@ -170,7 +170,7 @@ impl Sleepers {
             // Who was called is not in the list any more, and was counted by the caller.
             if let Some(place) = asleep.iter().position(|p| Arc::ptr_eq(p, parker)) {
                 asleep.remove(place);
-                self.turn_into(SEARCHER, SLEEPER);
+                self.turn(SLEEPER, SEARCHER);
             }
         }
         if !watched {
@@ -186,7 +186,8 @@ impl Sleepers {
         self.counts().has(WATCHED)
     }
 
-    fn turn_into(&self, to: usize, from: usize) {
+    /// Counts one less of these, and one more of those.
+    fn turn(&self, from: usize, to: usize) {
         self.counts
             .fetch_add(to.wrapping_sub(from), Ordering::AcqRel);
     }
@@ -196,7 +197,7 @@ impl Sleepers {
         let asleep = {
             let mut asleep = self.asleep.lock();
             for _ in asleep.iter() {
-                self.turn_into(SEARCHER, SLEEPER);
+                self.turn(SLEEPER, SEARCHER);
             }
             std::mem::take(&mut *asleep)
         };
