@@ -52,6 +52,13 @@ fn open(threads: usize, busy: &Arc<Count>) -> (Arc<TasksManager>, Arc<Stage>) {
     (manager, stage)
 }
 
+fn end_pool_early(world: &World, rng: &mut Rng) {
+    if world.plan.pool_ends_early {
+        world.driver_does("ends the pool");
+        world.jobs.end(rng);
+    }
+}
+
 /// Waits until everything has happened, and lets go of the managers then.
 fn run_dry(
     scene: Scene<'_>,
@@ -60,10 +67,7 @@ fn run_dry(
     rng: &mut Rng,
 ) {
     let world = scene.world;
-    if world.plan.pool_ends_early {
-        world.driver_does("ends the pool");
-        world.jobs.end(rng);
-    }
+    end_pool_early(world, rng);
     world.driver_does("waits for the threads outside");
     scene.crew.finish();
     world.driver_does("waits for all that ends by itself");
@@ -93,10 +97,7 @@ fn break_off(
 ) {
     let world = scene.world;
     pause(rng);
-    if world.plan.pool_ends_early {
-        world.driver_does("ends the pool");
-        world.jobs.end(rng);
-    }
+    end_pool_early(world, rng);
     let_go(world, main, side);
     // Only now: an errand may wait for a task that waits for one that was dropped.
     world.driver_does("waits for the threads outside");

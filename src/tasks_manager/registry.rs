@@ -6,7 +6,7 @@ use super::padded::Padded;
 use super::sync::{Mutex, tuned};
 
 /// Into how many tables the entries are spread, so that a thread that spawns and one that ends tasks seldom
-/// meet at a lock. A power of two.
+/// meet at a lock.
 const TABLES: usize = tuned(16, 1) as usize;
 
 /// Tables of live tasks; places are used again.
@@ -90,9 +90,10 @@ impl<T> Table<T> {
         self.entries += 1;
         let key = self.free;
         if let Some(place) = self.places.get_mut(key as usize) {
-            if let Place::Free(next) = std::mem::replace(place, Place::Taken(entry)) {
-                self.free = next;
-            }
+            let Place::Free(next) = std::mem::replace(place, Place::Taken(entry)) else {
+                unreachable!("the list of free places leads from one free place to the next");
+            };
+            self.free = next;
             return key;
         }
         let Ok(key) = u32::try_from(self.places.len()) else {
@@ -104,16 +105,16 @@ impl<T> Table<T> {
 
     fn remove(&mut self, key: u32) -> Option<T> {
         let place = self.places.get_mut(key as usize)?;
-        if matches!(place, Place::Free(_)) {
-            return None;
-        }
         match std::mem::replace(place, Place::Free(self.free)) {
             Place::Taken(entry) => {
                 self.free = key;
                 self.entries -= 1;
                 Some(entry)
             }
-            Place::Free(_) => None,
+            free @ Place::Free(_) => {
+                *place = free;
+                None
+            }
         }
     }
 }

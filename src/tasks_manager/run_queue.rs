@@ -23,8 +23,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-/// At each of these turns, a worker fetches its share of the injector to the back of its own queue. A prime, so that it does not keep step with a
-/// round of tasks.
+/// At each of these turns, a worker fetches its share of the injector to the back of its own queue. A prime, so that
+/// it does not keep step with a round of tasks.
 const INJECTOR_TURN: u32 = tuned(61, 3);
 
 /// At each of these turns, a worker looks if another one has stopped taking from its queue: one that is inside a long
