@@ -20,7 +20,9 @@ use super::events::Event;
 use super::planner::{JobEnd, TransferEnd, lost_job};
 use super::transfer::{HandOut, Outcome, Transfer};
 use crate::data_source::StoredChunk;
-use crate::data_source::{CommitError, FetchFailure, FetchedFile, Fetcher, OnProgress, Staging};
+use crate::data_source::{
+    CommitError, FetchFailure, FetchedFile, Fetcher, OnProgress, Setback, Staging,
+};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::IoOperation;
 
@@ -84,7 +86,7 @@ fn prepare(mut ticket: Ticket) {
         Some(_) if ticket.transfer.cancel.is_cancelled() => Err(FetchFailure::Cancelled),
         Some(store) => store
             .stage(&ticket.transfer.spec)
-            .map_err(FetchFailure::Transient),
+            .map_err(|error| Setback::transient(error).into()),
     };
     match staged {
         Ok(staging) => {
@@ -125,7 +127,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         // Schemes were checked at the door.
         let error = Error::new(ErrorKind::Internal, "no source for the scheme");
         ticket.reported = true;
-        transfer.file_ended(index, Err(FetchFailure::Permanent(error)));
+        transfer.file_ended(index, Err(Setback::permanent(error).into()));
         return;
     };
     let report = |count| {
@@ -143,8 +145,8 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
     let result = fetcher.fetch(staging);
     ticket.end = match &result {
         Ok(_) => JobEnd::Done,
-        Err(FetchFailure::Permanent(_)) => JobEnd::Hopeless,
-        Err(FetchFailure::Transient(_) | FetchFailure::Cancelled) => JobEnd::Failed,
+        Err(FetchFailure::Failed(setback)) if setback.permanent => JobEnd::Hopeless,
+        Err(_) => JobEnd::Failed,
     };
     ticket.reported = true;
     transfer.file_ended(index, result);

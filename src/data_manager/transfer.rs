@@ -201,8 +201,8 @@ impl Work {
     fn note(&mut self, failure: FetchFailure) {
         let weight = |failure: &FetchFailure| match failure {
             FetchFailure::Cancelled => 1,
-            FetchFailure::Transient(_) => 2,
-            FetchFailure::Permanent(_) => 3,
+            FetchFailure::Failed(setback) if setback.permanent => 3,
+            FetchFailure::Failed(_) => 2,
         };
         if weight(&failure) > self.failure.as_ref().map_or(0, weight) {
             self.failure = Some(failure);

@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
@@ -59,10 +60,61 @@ impl FileProgress {
 pub(crate) enum FetchFailure {
     /// Nobody wants it any more.
     Cancelled,
-    /// Trying again can help.
-    Transient(Error),
+    /// The attempt failed.
+    Failed(Setback),
+}
+
+/// A failed attempt, and what it says about the next one.
+#[derive(Clone, Debug)]
+pub(crate) struct Setback {
+    pub(crate) error: Error,
     /// Trying again as it stands cannot help.
-    Permanent(Error),
+    pub(crate) permanent: bool,
+    /// What it says about the host.
+    pub(crate) host: HostSign,
+    /// The source asks not to be tried again before that.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What a transfer says about its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostSign {
+    /// It did not come to that: cancelled before, or the local disk failed.
+    None,
+    /// It answered, if only to say no.
+    Answered,
+    /// It failed as it would have failed for any other file.
+    Silent,
+}
+
+impl Setback {
+    /// Trying again can help.
+    pub(crate) fn transient(error: Error) -> Self {
+        Setback {
+            error,
+            permanent: false,
+            host: HostSign::None,
+            retry_after: None,
+        }
+    }
+
+    /// Trying again as it stands cannot help.
+    pub(crate) fn permanent(error: Error) -> Self {
+        let mut setback = Setback::transient(error);
+        setback.permanent = true;
+        setback
+    }
+
+    fn after_an_answer(mut self) -> Self {
+        self.host = HostSign::Answered;
+        self
+    }
+}
+
+impl From<Setback> for FetchFailure {
+    fn from(setback: Setback) -> Self {
+        FetchFailure::Failed(setback)
+    }
 }
 
 /// Fetches one file.
@@ -120,9 +172,8 @@ impl Fetcher<'_> {
         };
         if opened.total.is_none() && !opened.self_delimiting && self.file.sha256.is_none() {
             let reason = "the body's end cannot be told from a cut, and no digest is declared";
-            return Err(FetchFailure::Permanent(
-                self.error(ErrorKind::Protocol, reason),
-            ));
+            let error = self.error(ErrorKind::Protocol, reason);
+            return Err(Setback::permanent(error).after_an_answer().into());
         }
         self.progress.set(part.len_bytes(), opened.total);
         let total = opened.total;
@@ -174,9 +225,7 @@ impl Fetcher<'_> {
             Ok(_) => {
                 part.restart().map_err(|e| self.disk(e))?;
                 let reason = "the source went on with something else than was asked for";
-                Err(FetchFailure::Transient(
-                    self.error(ErrorKind::Protocol, reason),
-                ))
+                Err(self.answered_wrongly(ErrorKind::Protocol, reason))
             }
             Err(FetchFailure::Cancelled) => Err(FetchFailure::Cancelled),
             Err(failure) => {
@@ -214,9 +263,7 @@ impl Fetcher<'_> {
             if total.is_some_and(|total| part.len_bytes() > total) {
                 part.restart().map_err(|e| self.disk(e))?;
                 let reason = "more bytes arrived than the source promised";
-                return Err(FetchFailure::Transient(
-                    self.error(ErrorKind::Protocol, reason),
-                ));
+                return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
             }
             (self.on_progress.0)(count as u64);
         }
@@ -233,17 +280,13 @@ impl Fetcher<'_> {
             && len != total
         {
             let reason = format!("the body ended after {len} of {total} bytes");
-            return Err(FetchFailure::Transient(
-                self.error(ErrorKind::Network, &reason),
-            ));
+            return Err(self.answered_wrongly(ErrorKind::Network, &reason));
         }
         let digest: Option<[u8; 32]> = sums.sha256.map(|sha256| sha256.finalize().into());
         if digest != self.file.sha256 {
             part.discard();
             let reason = "the bytes that arrived do not have the declared SHA-256";
-            return Err(FetchFailure::Transient(
-                self.error(ErrorKind::Digest, reason),
-            ));
+            return Err(self.answered_wrongly(ErrorKind::Digest, reason));
         }
         part.complete(sums.xxh3.digest()).map_err(|e| self.disk(e))
     }
@@ -264,7 +307,13 @@ impl Fetcher<'_> {
 
     /// The local disk failed. That passes or is mended by a person; nothing about the source.
     fn disk(&self, error: Error) -> FetchFailure {
-        FetchFailure::Transient(error.with_file(&self.file.name))
+        Setback::transient(error.with_file(&self.file.name)).into()
+    }
+
+    /// The source answered, and it was of no use.
+    fn answered_wrongly(&self, kind: ErrorKind, reason: &str) -> FetchFailure {
+        let error = self.error(kind, reason);
+        Setback::transient(error).after_an_answer().into()
     }
 
     fn read_failed(&self, error: &io::Error) -> FetchFailure {
@@ -272,7 +321,7 @@ impl Fetcher<'_> {
             return FetchFailure::Cancelled;
         }
         let reason = format!("the transfer broke off: {error}");
-        FetchFailure::Transient(self.error(ErrorKind::Network, &reason))
+        self.answered_wrongly(ErrorKind::Network, &reason)
     }
 
     fn source_failed(&self, error: SourceError) -> FetchFailure {
@@ -282,14 +331,23 @@ impl Fetcher<'_> {
         let SourceError {
             kind,
             permanent,
+            host_wide,
+            retry_after,
             cause,
         } = error;
         let error = self.error(kind, &format!("{cause:#}")).with_cause(cause);
-        if permanent {
-            FetchFailure::Permanent(error)
+        let host = if host_wide {
+            HostSign::Silent
         } else {
-            FetchFailure::Transient(error)
-        }
+            HostSign::Answered
+        };
+        let setback = Setback {
+            error,
+            permanent,
+            host,
+            retry_after,
+        };
+        setback.into()
     }
 }
 
@@ -307,6 +365,6 @@ impl Opened {
 
 impl FetchFailure {
     fn is_nonsense(&self) -> bool {
-        matches!(self, FetchFailure::Transient(error) if error.kind() == ErrorKind::Protocol)
+        matches!(self, FetchFailure::Failed(setback) if !setback.permanent && setback.error.kind() == ErrorKind::Protocol)
     }
 }

@@ -16,9 +16,12 @@ mod local;
 
 use std::fmt;
 use std::io::Read;
+use std::time::Duration;
 
 pub use cancel::CancelToken;
-pub(crate) use fetch::{FetchFailure, FetchedFile, Fetcher, FileProgress, OnProgress};
+pub(crate) use fetch::{
+    FetchFailure, FetchedFile, Fetcher, FileProgress, HostSign, OnProgress, Setback,
+};
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
 pub(crate) use local::{CommitError, Finding, Generation, Removed, Staging, StoredChunk};
@@ -184,6 +187,8 @@ impl fmt::Debug for Opened {
 pub struct SourceError {
     pub(crate) kind: ErrorKind,
     pub(crate) permanent: bool,
+    pub(crate) host_wide: bool,
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) cause: anyhow::Error,
 }
 
@@ -193,6 +198,8 @@ impl SourceError {
         SourceError {
             kind: ErrorKind::Network,
             permanent: false,
+            host_wide: false,
+            retry_after: None,
             cause: cause.into(),
         }
     }
@@ -202,6 +209,8 @@ impl SourceError {
         SourceError {
             kind: ErrorKind::NotFound,
             permanent: true,
+            host_wide: false,
+            retry_after: None,
             cause: cause.into(),
         }
     }
@@ -211,6 +220,22 @@ impl SourceError {
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// The URL's host would have failed for any other file too: it cannot be reached, or hung up
+    /// before it said anything. After some of these in a row the whole host is given a rest.
+    /// What a host says of one file is never host-wide.
+    #[must_use]
+    pub fn host_wide(mut self) -> Self {
+        self.host_wide = true;
+        self
+    }
+
+    /// The source asks not to be tried again for this file before `delay` is over.
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
         self
     }
 }

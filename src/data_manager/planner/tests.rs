@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::*;
 use crate::data_chunk::{ChunkSpec, DataChunk};
 use crate::data_manager::transfer::Transfer;
-use crate::data_source::{CommitError, FetchFailure, FetchedFile};
+use crate::data_source::{CommitError, FetchFailure, FetchedFile, Setback};
 
 const IDS: u8 = 5;
 const SLOTS: usize = 3;
@@ -267,8 +267,8 @@ impl World {
         {
             let failure = match (cancelled, end) {
                 (true, _) => FetchFailure::Cancelled,
-                (_, JobEnd::Hopeless) => FetchFailure::Permanent(error(ErrorKind::NotFound)),
-                _ => FetchFailure::Transient(error(ErrorKind::Network)),
+                (_, JobEnd::Hopeless) => Setback::permanent(error(ErrorKind::NotFound)).into(),
+                _ => Setback::transient(error(ErrorKind::Network)).into(),
             };
             transfer.file_ended(index, Err(failure));
         }
@@ -281,7 +281,7 @@ impl World {
         let arrived = transfer.arrived();
         let whole: Option<Vec<_>> = arrived.iter().copied().collect();
         let failure = match whole {
-            None => FetchFailure::Transient(error(ErrorKind::Network)),
+            None => Setback::transient(error(ErrorKind::Network)).into(),
             Some(_) if !self.planner.may_commit(&transfer) => FetchFailure::Cancelled,
             Some(files) => return self.pending.push(Pending::Commit(transfer, files)),
         };

@@ -8,7 +8,7 @@ use super::{Action, Board, Moment, Planner};
 use crate::data_chunk::{ChunkId, hex_encode};
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::{Arrived, Transfer};
-use crate::data_source::{CommitError, FetchFailure, StoredChunk};
+use crate::data_source::{CommitError, FetchFailure, Setback, StoredChunk};
 use crate::error::{Error, ErrorKind};
 
 /// How many wrong digests of one file mean that the source has something else.
@@ -123,7 +123,7 @@ impl TransferEnd {
         let (result, left_behind) = match committed {
             Ok(stored) => (Ok(stored), None),
             Err(failed) => (
-                Err(FetchFailure::Transient(failed.error)),
+                Err(Setback::transient(failed.error).into()),
                 failed.left_behind,
             ),
         };
@@ -279,16 +279,16 @@ impl Entry {
             return;
         };
         let id = wanted.spec.id;
-        let (error, mut permanent) = match failure {
-            FetchFailure::Transient(error) => (error.with_chunk(id), false),
-            FetchFailure::Permanent(error) => (error.with_chunk(id), true),
+        let setback = match failure {
+            FetchFailure::Failed(setback) => setback,
             FetchFailure::Cancelled if board.shut_down => {
                 self.wanted = None;
                 return;
             }
             // Nobody but a source can have done that to a transfer that is wanted.
-            FetchFailure::Cancelled => (cancelled_from_outside(id), false),
+            FetchFailure::Cancelled => Setback::transient(cancelled_from_outside()),
         };
+        let (error, mut permanent) = (setback.error.with_chunk(id), setback.permanent);
         if error.kind() == ErrorKind::Digest {
             permanent |= wanted.count_digest_failure(error.file()) >= DIGEST_FAILURES_MAX;
         }
@@ -340,13 +340,12 @@ impl Entry {
     }
 }
 
-fn cancelled_from_outside(id: ChunkId) -> Error {
-    let message = "the source broke the transfer off";
-    Error::new(ErrorKind::Internal, message).with_chunk(id)
+fn cancelled_from_outside() -> Error {
+    Error::new(ErrorKind::Internal, "the source broke the transfer off")
 }
 
 /// The error of a job that was lost: a panic in a source, or in this crate.
 pub(in crate::data_manager) fn lost_job(id: ChunkId, reason: &str) -> FetchFailure {
     let text = format!("a job of chunk {} was lost: {reason}", hex_encode(&id));
-    FetchFailure::Transient(Error::new(ErrorKind::Internal, text).with_chunk(id))
+    Setback::transient(Error::new(ErrorKind::Internal, text).with_chunk(id)).into()
 }
