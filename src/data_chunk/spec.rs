@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::url::parse_file_url;
+use super::url::{host_of, parse_file_url};
 use super::{ChunkId, DataChunk, DatasetId, Sha256Digest, hex_encode, redact_url};
 use crate::error::Error;
 
@@ -38,6 +38,13 @@ pub(crate) struct FileSpec {
     pub(crate) scheme: String,
     /// The digest that the description declares.
     pub(crate) sha256: Option<Sha256Digest>,
+}
+
+impl FileSpec {
+    /// What has to answer for this file: host and port, or the scheme where the URL names no host.
+    pub(crate) fn host(&self) -> &str {
+        host_of(&self.url)
+    }
 }
 
 impl ChunkSpec {

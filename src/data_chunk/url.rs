@@ -37,6 +37,18 @@ pub(super) fn parse_file_url(text: &str) -> Result<FileUrl, &'static str> {
     })
 }
 
+/// Host and port of a URL that parses, without user info; its scheme if it names no host.
+pub(super) fn host_of(url: &str) -> &str {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    let authority = rest.strip_prefix("//").unwrap_or_default();
+    let end = authority.find(['/', '?', '#']).unwrap_or(authority.len());
+    let authority = &authority[..end];
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    if host.is_empty() { scheme } else { host }
+}
+
 /// `url` as it may be shown: without user info, query and fragment.
 ///
 /// What does not parse is not shown at all. Use it for whatever you log about a chunk's URLs.
@@ -78,6 +90,15 @@ mod tests {
         assert_eq!(parsed.scheme, "https");
         assert_eq!(parsed.sha256, Some([0x0F; 32]));
         assert_eq!(parse_file_url("mem:a").unwrap().sha256, None);
+    }
+
+    #[test]
+    fn hosts_are_told_apart_without_their_secrets() {
+        assert_eq!(host_of("http://u:p@h:8080/a@b"), "h:8080");
+        assert_eq!(host_of("https://h?x=@y"), "h");
+        assert_eq!(host_of("http://[::1]:1/a"), "[::1]:1");
+        assert_eq!(host_of("file:///data/a"), "file");
+        assert_eq!(host_of("mem:a//b"), "mem");
     }
 
     #[test]

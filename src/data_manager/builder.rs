@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::DataManagerImpl;
+use super::planner::PartialLimits;
 use super::sources::Sources;
 pub use crate::data_source::Durability;
 use crate::data_source::{DataSource, FileSource, HttpOptions, HttpSource};
@@ -16,6 +17,7 @@ use crate::error::Error;
 /// | --- | --- | --- |
 /// | [`data_dir`](Self::data_dir) | `local_data_dir` | the data directory |
 /// | [`slots`](Self::slots) | 8 files | files in flight at the most; 1 or more |
+/// | [`slots_per_host`](Self::slots_per_host) | as many as slots | the same for each host; 1 or more |
 /// | [`threads`](Self::threads) | one for each CPU | threads that poll tasks; 1 or more |
 /// | [`first_backoff`](Self::first_backoff) | 500 ms | the longest wait before the second attempt; doubles with each failure |
 /// | [`longest_backoff`](Self::longest_backoff) | 60 s | the longest wait between two attempts; also the wait after a failure that no retry can mend |
@@ -24,17 +26,21 @@ use crate::error::Error;
 /// | [`root_certificate`](Self::root_certificate) | Mozilla's | what the certificates of `https://` servers have to lead to |
 /// | [`event_queue`](Self::event_queue) | 1024 events | for each subscriber; the oldest are dropped beyond that |
 /// | [`shutdown_timeout`](Self::shutdown_timeout) | 5 s | how long `Drop` waits for what is under way |
+/// | [`partials_max_bytes`](Self::partials_max_bytes) | 10 GiB | what is kept of attempts that did not end well |
+/// | [`partials_max_age`](Self::partials_max_age) | 7 days | for how long |
 /// | [`durability`](Self::durability) | [`Durability::Full`] | what survives a power cut |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
 ///
 /// Fixed: 4 threads of the blocking pool beyond the slots, for commits and deletes; one progress
 /// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals at a
-/// time; partial downloads are kept for 7 days, and 256 of them, across restarts. There is no limit
-/// on bandwidth.
+/// time; a host is given a rest after 5 failures in a row that it would have had for everybody;
+/// `Retry-After` is honoured up to the longest backoff. There is no limit on bandwidth.
 #[derive(Debug)]
 pub struct DataManagerBuilder {
     pub(super) data_dir: PathBuf,
     pub(super) slots: usize,
+    pub(super) slots_per_host: Option<usize>,
+    pub(super) partials: PartialLimits,
     pub(super) threads: usize,
     pub(super) first_backoff: Duration,
     pub(super) longest_backoff: Duration,
@@ -51,6 +57,11 @@ impl Default for DataManagerBuilder {
         DataManagerBuilder {
             data_dir: PathBuf::from("local_data_dir"),
             slots: 8,
+            slots_per_host: None,
+            partials: PartialLimits {
+                bytes: 10 << 30,
+                age: Duration::from_secs(7 * 24 * 3600),
+            },
             threads: num_cpus::get(),
             first_backoff: Duration::from_millis(500),
             longest_backoff: Duration::from_secs(60),
@@ -77,6 +88,29 @@ impl DataManagerBuilder {
     #[must_use]
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = slots;
+        self
+    }
+
+    /// How many files of one host are fetched at a time. Files whose URLs name no host count as of
+    /// one host for each scheme.
+    #[must_use]
+    pub fn slots_per_host(mut self, slots: usize) -> Self {
+        self.slots_per_host = Some(slots);
+        self
+    }
+
+    /// How much is kept on disk of downloads that were broken off, for when the same is asked for
+    /// again; beyond it the oldest go. What is being fetched does not count.
+    #[must_use]
+    pub fn partials_max_bytes(mut self, len_bytes: u64) -> Self {
+        self.partials.bytes = len_bytes;
+        self
+    }
+
+    /// For how long that is kept, also across restarts.
+    #[must_use]
+    pub fn partials_max_age(mut self, age: Duration) -> Self {
+        self.partials.age = age;
         self
     }
 
@@ -171,7 +205,11 @@ impl DataManagerBuilder {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let at_least_one = [("slots", self.slots), ("threads", self.threads)];
+        let at_least_one = [
+            ("slots", self.slots),
+            ("slots_per_host", self.slots_per_host.unwrap_or(1)),
+            ("threads", self.threads),
+        ];
         for (field, value) in at_least_one {
             if value == 0 {
                 return Err(Error::refused(field, "has to be at least 1"));

@@ -97,18 +97,10 @@ impl Core {
         self.downloaded_bytes.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(super) fn stats(&self, slots: usize) -> Stats {
-        let (chunks, mut totals, files_in_flight) = self.look(|planner, _| {
-            let (chunks, totals) = planner.counts();
-            (chunks, totals, planner.files_in_flight())
-        });
-        totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
-        Stats {
-            chunks,
-            files_in_flight,
-            slots,
-            totals,
-        }
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = self.look(Planner::stats);
+        stats.totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
+        stats
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -191,6 +183,12 @@ impl Core {
         if let Some(pool) = self.pool.upgrade() {
             // The job reports for itself: what `run` returns says no more than that.
             drop::<IoOperation<()>>(pool.run(job));
+        }
+    }
+
+    pub(super) fn set_max_threads(&self, max_threads: usize) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.set_max_threads(max_threads);
         }
     }
 
@@ -317,11 +315,10 @@ impl Core {
                 // blocking pool, where a thousand deletes may be waiting in front of them.
                 drop(self.spawn(async move { token.cancel() }));
             }
-            Action::Abandon(spec) => self.spawn_job(move |core| async move {
-                let to_abandon = spec.clone();
-                let result = core.run_job(move |store| store.abandon(&to_abandon)).await;
-                core.report_trouble(Some(spec.id), result.err());
-                core.apply(|planner, now| planner.abandoned(now, &spec));
+            Action::Abandon(key) => self.spawn_job(move |core| async move {
+                let result = core.run_job(move |store| store.abandon(&key)).await;
+                core.report_trouble(Some(key.id), result.err());
+                core.apply(|planner, now| planner.abandoned(now, key.id));
             }),
             Action::Leaving(stored, job) => self.spawn_job(move |core| async move {
                 let key = (stored.spec.id, stored.generation);

@@ -21,7 +21,7 @@ use super::planner::{JobEnd, TransferEnd, lost_job};
 use super::transfer::{HandOut, Outcome, Transfer};
 use crate::data_source::StoredChunk;
 use crate::data_source::{
-    CommitError, FetchFailure, FetchedFile, Fetcher, OnProgress, Setback, Staging,
+    CommitError, FetchFailure, FetchObserver, FetchedFile, Fetcher, HostSign, Setback, Staging,
 };
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::IoOperation;
@@ -130,9 +130,10 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         transfer.file_ended(index, Err(Setback::permanent(error).into()));
         return;
     };
-    let report = |count| {
-        core.count_bytes(count);
-        report_progress(&core, &transfer);
+    let observer = FileObserver {
+        core: &core,
+        transfer: &transfer,
+        index,
     };
     let fetcher = Fetcher {
         source: &**source,
@@ -140,7 +141,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         index,
         cancel: &transfer.cancel,
         progress: &transfer.files[index],
-        on_progress: OnProgress(&report),
+        observer: &observer,
     };
     let result = fetcher.fetch(staging);
     ticket.end = match &result {
@@ -148,8 +149,32 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         Err(FetchFailure::Failed(setback)) if setback.permanent => JobEnd::Hopeless,
         Err(_) => JobEnd::Failed,
     };
+    ticket.sign = match &result {
+        Ok(_) => HostSign::Answered,
+        Err(FetchFailure::Failed(setback)) => setback.host,
+        Err(FetchFailure::Cancelled) => HostSign::None,
+    };
     ticket.reported = true;
     transfer.file_ended(index, result);
+}
+
+/// Passes on how a file goes on.
+struct FileObserver<'a> {
+    core: &'a Arc<Core>,
+    transfer: &'a Transfer,
+    index: usize,
+}
+
+impl FetchObserver for FileObserver<'_> {
+    fn answered(&self) {
+        (self.core).apply(|planner, now| planner.host_answered(now, self.transfer, self.index));
+    }
+
+    fn arrived(&self, count: u64) {
+        self.core.count_bytes(count);
+        self.transfer.note_arrival(self.index, self.core.now());
+        report_progress(self.core, self.transfer);
+    }
 }
 
 fn report_progress(core: &Core, transfer: &Transfer) {
@@ -171,6 +196,8 @@ struct Ticket {
     /// The file that the job fetches; `None` for the job that prepares.
     index: Option<usize>,
     end: JobEnd,
+    /// What it says of the file's host.
+    sign: HostSign,
     /// Whether the transfer knows how the job ended.
     reported: bool,
 }
@@ -183,6 +210,7 @@ impl Ticket {
             transfer,
             index,
             end: JobEnd::Failed,
+            sign: HostSign::None,
             reported: false,
         }
     }
@@ -208,8 +236,8 @@ impl Ticket {
     }
 }
 
-fn report_end(core: &Arc<Core>, transfer: &Transfer, is_file: bool, end: JobEnd) {
-    if core.apply(|planner, _| planner.job_ended(transfer, is_file, end)) {
+fn report_end(core: &Arc<Core>, transfer: &Transfer, file: Option<(usize, HostSign)>, end: JobEnd) {
+    if core.apply(|planner, now| planner.job_ended(now, transfer, file, end)) {
         transfer.finish();
     }
 }
@@ -217,19 +245,20 @@ fn report_end(core: &Arc<Core>, transfer: &Transfer, is_file: bool, end: JobEnd)
 impl Drop for Ticket {
     fn drop(&mut self) {
         let (core, transfer) = (self.core.clone(), self.transfer.clone());
-        let (is_file, end) = (self.index.is_some(), self.end);
+        let file = self.index.map(|index| (index, self.sign));
+        let end = self.end;
         if self.reported {
-            return report_end(&core, &transfer, is_file, end);
+            return report_end(&core, &transfer, file, end);
         }
         self.report_lost();
         // Where no job can be run, reporting one lost job starts the next, which is lost too: as tasks
         // they follow each other, on one stack they would be nested.
         let report = {
             let (core, transfer) = (core.clone(), transfer.clone());
-            async move { report_end(&core, &transfer, is_file, end) }
+            async move { report_end(&core, &transfer, file, end) }
         };
         if core.spawn(report).is_none() {
-            report_end(&core, &transfer, is_file, end);
+            report_end(&core, &transfer, file, end);
         }
     }
 }

@@ -66,6 +66,21 @@ pub enum Event {
         /// Why it failed.
         error: Error,
     },
+    /// A host failed for everybody several times in a row, and is given a rest: no file is asked of
+    /// it until then.
+    #[non_exhaustive]
+    HostResting {
+        /// Host and port as the URLs write them, or a scheme where they name no host.
+        host: String,
+        /// When it is tried again, in ms from now.
+        delay_ms: u64,
+    },
+    /// A host that was given a rest answers again.
+    #[non_exhaustive]
+    HostBack {
+        /// As in [`HostResting`](Event::HostResting).
+        host: String,
+    },
     /// A chunk is visible.
     #[non_exhaustive]
     Available {

@@ -36,7 +36,9 @@ use parking_lot::Mutex;
 pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
-pub use stats::{ChunkState, ChunkStatus, Counters, StateCounts, Stats};
+pub use stats::{
+    ChunkState, ChunkStatus, Counters, PartialCounts, Priority, RestingHost, StateCounts, Stats,
+};
 
 use self::chunk_task::Completion;
 use self::core::Core;
@@ -94,7 +96,6 @@ pub trait DataManager: Send + Sync {
 pub struct DataManagerImpl {
     core: Arc<Core>,
     data_dir: PathBuf,
-    slots: usize,
     shutdown_timeout: Duration,
     /// The threads. Held during a shutdown, so that a second one waits for the first, for as long
     /// as it was told to.
@@ -141,6 +142,8 @@ impl DataManagerImpl {
         let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.durability)?;
         let planner = Planner::new(PlannerOptions {
             slots: builder.slots,
+            slots_per_host: builder.slots_per_host.unwrap_or(usize::MAX),
+            partials: builder.partials,
             first_backoff: builder.first_backoff,
             longest_backoff: builder.longest_backoff,
             seed: fastrand::u64(..),
@@ -163,13 +166,17 @@ impl DataManagerImpl {
                 });
             }
         }
+        core.apply(|planner, now| {
+            for partial in &scan.partials {
+                planner.found_partial(now, partial);
+            }
+        });
         core.report_findings(scan.findings);
         drop(core.spawn(Core::attend_to_releases(Arc::downgrade(&core))));
         drop(core.spawn(Core::check_behind(Arc::downgrade(&core), scan.chunks)));
         Ok(DataManagerImpl {
             core,
             data_dir,
-            slots: builder.slots,
             shutdown_timeout: builder.shutdown_timeout,
             running: Mutex::new(Running::Pools { tasks, blocking }),
         })
@@ -273,7 +280,34 @@ impl DataManagerImpl {
 
     /// The manager's figures at this moment.
     pub fn stats(&self) -> Stats {
-        self.core.stats(self.slots)
+        self.core.stats()
+    }
+
+    /// Says how soon a chunk is wanted that was asked for and is not there yet; for a query that
+    /// waits for it. False, and nothing is changed, if the chunk is not wanted.
+    ///
+    /// It stays so until it is said otherwise or the chunk is deleted: also for later attempts, and
+    /// whatever [`download_chunk`](Self::download_chunk) and
+    /// [`set_assignment`](Self::set_assignment) say of the same content. What is being fetched
+    /// already is not broken off for it.
+    pub fn set_priority(&self, chunk_id: &ChunkId, priority: Priority) -> bool {
+        self.core
+            .apply(|planner, _| planner.prioritize(*chunk_id, priority))
+    }
+
+    /// Changes how many files are fetched at a time, over all chunks; 0 is taken as 1. What is in
+    /// flight beyond it may end.
+    pub fn set_slots(&self, slots: usize) {
+        let slots = slots.max(1);
+        self.core
+            .set_max_threads(slots.saturating_add(SPARE_THREADS));
+        self.core.apply(|planner, _| planner.set_slots(slots));
+    }
+
+    /// Changes how many files of one host are fetched at a time; 0 is taken as 1.
+    pub fn set_slots_per_host(&self, slots: usize) {
+        self.core
+            .apply(|planner, _| planner.set_slots_per_host(slots.max(1)));
     }
 
     /// Subscribes to what happens from now on.

@@ -1,9 +1,25 @@
 //! What a manager says about itself when asked.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::data_chunk::{ChunkId, hex_chunk_id};
 use crate::error::Error;
+
+/// How soon a chunk is wanted.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Priority {
+    /// Now: before every other chunk that is not under way.
+    High,
+    /// As its turn comes.
+    #[default]
+    Normal,
+}
 
 /// Where a chunk is, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -39,6 +55,8 @@ pub struct ChunkStatus {
     pub state: ChunkState,
     /// Whether the last call asks for it to be there.
     pub wanted: bool,
+    /// How soon it is wanted.
+    pub priority: Priority,
     /// How many attempts failed in a row.
     pub failures: u32,
     /// Why the last attempt failed; absent once one succeeded.
@@ -59,6 +77,7 @@ impl ChunkStatus {
             chunk_id,
             state,
             wanted: false,
+            priority: Priority::Normal,
             failures: 0,
             last_error: None,
             next_try_in_ms: None,
@@ -79,8 +98,57 @@ pub struct Stats {
     pub files_in_flight: usize,
     /// The most files that are fetched at a time.
     pub slots: usize,
+    /// The same for each host.
+    pub slots_per_host: usize,
+    /// What earlier attempts left in staging, for when the same is asked for again; what is being
+    /// fetched now is not in it.
+    pub partials: PartialCounts,
+    /// How many hosts failed for everybody and are given a rest, or are being tried again.
+    pub hosts_resting: usize,
+    /// At most 16 of these, the next to be tried first.
+    pub resting_hosts: Vec<RestingHost>,
     /// What happened since the manager was opened.
     pub totals: Counters,
+}
+
+/// Partial downloads that nobody works on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PartialCounts {
+    /// Of how many chunks.
+    pub chunks: usize,
+    /// The bytes that they have on disk.
+    pub bytes: u64,
+}
+
+impl PartialCounts {
+    pub(super) fn new(chunks: usize, bytes: u64) -> Self {
+        PartialCounts { chunks, bytes }
+    }
+}
+
+/// A host that failed for everybody: it could not be reached, or hung up before it said anything,
+/// several times in a row. No file is asked of it until its rest is over; then one is.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RestingHost {
+    /// Host and port as the URLs write them, or a scheme where they name no host.
+    pub host: String,
+    /// How many ms until it is tried again; absent while it is being tried.
+    pub next_try_in_ms: Option<u64>,
+    /// How it failed last.
+    pub last_error: Option<Error>,
+}
+
+impl RestingHost {
+    pub(super) fn new(host: String, rest: Option<Duration>, last_error: Option<Error>) -> Self {
+        let millis = |rest: Duration| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+        RestingHost {
+            host,
+            next_try_in_ms: rest.map(millis),
+            last_error,
+        }
+    }
 }
 
 /// Chunks by [`ChunkState`].

@@ -118,7 +118,6 @@ impl From<Setback> for FetchFailure {
 }
 
 /// Fetches one file.
-#[derive(Debug)]
 pub(crate) struct Fetcher<'a> {
     pub(crate) source: &'a dyn DataSource,
     pub(crate) file: &'a FileSpec,
@@ -126,17 +125,16 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) index: usize,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) progress: &'a FileProgress,
-    /// Called after each buffer with the bytes in it; must not block.
-    pub(crate) on_progress: OnProgress<'a>,
+    pub(crate) observer: &'a dyn FetchObserver,
 }
 
-/// A callback that has a `Debug`, so that what holds it can.
-pub(crate) struct OnProgress<'a>(pub(crate) &'a (dyn Fn(u64) + Send + Sync));
+/// Whoever wants to know how a file goes on. Its calls must not block.
+pub(crate) trait FetchObserver: Sync {
+    /// The source has the file, or the rest of it.
+    fn answered(&self);
 
-impl std::fmt::Debug for OnProgress<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnProgress")
-    }
+    /// So many bytes arrived and are staged.
+    fn arrived(&self, count: u64);
 }
 
 /// The checksums of what has arrived so far.
@@ -198,9 +196,11 @@ impl Fetcher<'_> {
         if let Some((offset, validator)) = resume {
             request = request.resume(offset, validator);
         }
-        self.source
-            .open(&request)
-            .map_err(|error| self.source_failed(error))
+        let opened = self.source.open(&request);
+        if opened.is_ok() {
+            self.observer.answered();
+        }
+        opened.map_err(|error| self.source_failed(error))
     }
 
     /// Asks for the rest. Where the source has something else by now, or cannot tell, what is
@@ -265,7 +265,7 @@ impl Fetcher<'_> {
                 let reason = "more bytes arrived than the source promised";
                 return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
             }
-            (self.on_progress.0)(count as u64);
+            self.observer.arrived(count as u64);
         }
     }
 

@@ -20,11 +20,13 @@ use std::time::Duration;
 
 pub use cancel::CancelToken;
 pub(crate) use fetch::{
-    FetchFailure, FetchedFile, Fetcher, FileProgress, HostSign, OnProgress, Setback,
+    FetchFailure, FetchObserver, FetchedFile, Fetcher, FileProgress, HostSign, Setback,
 };
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
-pub(crate) use local::{CommitError, Finding, Generation, Removed, Staging, StoredChunk};
+pub(crate) use local::{
+    CommitError, Finding, FoundPartial, Generation, Removed, Staging, StagingKey, StoredChunk,
+};
 pub use local::{Durability, LocalDataSource};
 
 use crate::error::ErrorKind;

@@ -1,15 +1,19 @@
 //! What callers ask for, and what is found on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entry::{Entry, Leaving, Phase, Tombstone, Visible, Wanted};
-use super::queue::Tier;
 use super::{Action, Board, Moment, Planner, shut_down, superseded};
 use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::chunk_task::Completion;
 use crate::data_manager::events::Event;
-use crate::data_source::{Generation, StoredChunk};
+use crate::data_manager::stats::Priority;
+use crate::data_source::{FoundPartial, Generation, StagingKey, StoredChunk};
 use crate::error::Error;
+
+/// When to look again at a partial that could not go.
+const DEFERRED: Duration = Duration::from_secs(10);
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,34 @@ impl Planner {
             entry.touched = board.assignment.epoch;
             entry.want(now, spec, Asker::Call, board)
         })
+    }
+
+    /// Says how soon a wanted chunk is wanted; false if it is not.
+    pub(in crate::data_manager) fn prioritize(&mut self, id: ChunkId, priority: Priority) -> bool {
+        self.entries.contains_key(&id)
+            && self.edit(id, |entry, board| entry.prioritize(priority, board))
+    }
+
+    /// Opening found what an earlier run staged.
+    pub(in crate::data_manager) fn found_partial(&mut self, now: Moment, found: &FoundPartial) {
+        let FoundPartial {
+            key,
+            len_bytes,
+            age,
+        } = *found;
+        self.board.partials.put(now, key, len_bytes, age);
+    }
+
+    /// Removes what is too old, or too much, of what earlier attempts left.
+    pub(super) fn expire_partials(&mut self, now: Moment) {
+        while !self.board.shut_down
+            && let Some(key) = self.board.partials.surplus(now)
+        {
+            if !self.edit(key.id, |entry, board| entry.expire(&key, board)) {
+                // Something else of this id stands in the way for a moment.
+                return self.board.partials.defer(key, now + DEFERRED);
+            }
+        }
     }
 
     /// `delete_chunk`.
@@ -124,7 +156,7 @@ impl Entry {
     ) -> Completion {
         if let Some(wanted) = &mut self.wanted {
             let Some(field) = wanted.spec.first_difference(&spec) else {
-                return self.want_again(spec, asker, board);
+                return self.want_again(now, spec, asker, board);
             };
             if wanted.phase == Phase::Visible && asker == Asker::Call {
                 let reason = "differs from the chunk that is present under this id";
@@ -145,14 +177,33 @@ impl Entry {
     }
 
     /// The same content is asked for again: joins what is under way.
-    fn want_again(&mut self, spec: Arc<ChunkSpec>, asker: Asker, board: &mut Board) -> Completion {
-        let id = spec.id;
+    fn want_again(
+        &mut self,
+        now: Moment,
+        spec: Arc<ChunkSpec>,
+        asker: Asker,
+        board: &mut Board,
+    ) -> Completion {
         let Some(wanted) = &mut self.wanted else {
             return Completion::ended(Ok(()));
         };
         let moved = !wanted.spec.same_urls(&spec);
+        // It may wait for other hosts now.
+        let place = match wanted.phase {
+            Phase::Waiting(place) if moved => Some(place),
+            _ => None,
+        };
+        if let Some(place) = place {
+            board.scheduler.remove(place, &wanted.spec);
+        }
         // The newest URLs are used from the next attempt on: they may have been signed anew.
         wanted.spec = spec;
+        if place.is_some() {
+            self.enqueue(board);
+        }
+        let Some(wanted) = &mut self.wanted else {
+            return Completion::ended(Ok(()));
+        };
         if wanted.phase == Phase::Visible {
             return Completion::ended(Ok(()));
         }
@@ -167,11 +218,8 @@ impl Entry {
             wanted.ended = false;
         }
         let task = wanted.task.clone();
-        if let Phase::BackingOff { until } = wanted.phase
-            && (asked_anew || moved)
-        {
-            board.due.remove(&(until, id));
-            self.enqueue(id, Tier::Retry, board);
+        if asked_anew || moved {
+            self.retry_now(now, board);
         }
         task
     }
@@ -222,7 +270,7 @@ impl Entry {
         }
         self.uncount(Ok(()), board);
         match wanted.phase {
-            Phase::Waiting(place) => board.queue.remove(place, id),
+            Phase::Waiting(place) => board.scheduler.remove(place, &wanted.spec),
             Phase::BackingOff { until } => {
                 board.due.remove(&(until, id));
             }
@@ -235,9 +283,9 @@ impl Entry {
         }
         if self.running.is_some() {
             self.doom_running(board);
-        } else if wanted.failures > 0 && self.abandoning.is_none() {
+        } else if self.abandoning.is_none() && board.partials.take(&StagingKey::of(&wanted.spec)) {
             self.abandoning = Some(Vec::new());
-            board.act(Action::Abandon(wanted.spec));
+            board.act(Action::Abandon(StagingKey::of(&wanted.spec)));
         }
     }
 
@@ -253,22 +301,50 @@ impl Entry {
         match self.leaving.iter().rposition(returns) {
             Some(at) => self.advance(at, now, board),
             None if board.shut_down => {}
-            None => {
-                let tier = if wanted.failures == 0 {
-                    Tier::Fresh
-                } else {
-                    Tier::Retry
-                };
-                self.enqueue(spec.id, tier, board);
-            }
+            None => self.enqueue(board),
         }
     }
 
-    pub(super) fn enqueue(&mut self, id: ChunkId, tier: Tier, board: &mut Board) {
+    pub(super) fn enqueue(&mut self, board: &mut Board) {
         if let Some(wanted) = &mut self.wanted {
-            let place = board.queue.push(tier, wanted.spec.dataset_id, id);
+            let place = (board.scheduler).push(wanted.tier(), &wanted.spec, wanted.missing());
             wanted.phase = Phase::Waiting(place);
         }
+    }
+
+    fn prioritize(&mut self, priority: Priority, board: &mut Board) -> bool {
+        let Some(wanted) = &mut self.wanted else {
+            return false;
+        };
+        wanted.priority = priority;
+        if let Phase::Waiting(place) = wanted.phase {
+            let place = board
+                .scheduler
+                .lift(place, priority, &wanted.spec, wanted.missing());
+            wanted.phase = Phase::Waiting(place);
+        }
+        true
+    }
+
+    /// What was staged for this content has to go. False if it cannot go now.
+    pub(super) fn expire(&mut self, key: &StagingKey, board: &mut Board) -> bool {
+        if self.running.is_some() || self.abandoning.is_some() {
+            return false;
+        }
+        board.partials.take(key);
+        self.abandoning = Some(Vec::new());
+        board.act(Action::Abandon(*key));
+        if let Some(wanted) = &mut self.wanted
+            && StagingKey::of(&wanted.spec) == *key
+            && wanted.phase != Phase::Visible
+        {
+            wanted.fetched.fill(None);
+            if let Phase::Waiting(place) = wanted.phase {
+                board.scheduler.remove(place, &wanted.spec);
+                wanted.phase = Phase::Settling;
+            }
+        }
+        true
     }
 
     /// Ends the task of what is wanted.
@@ -287,12 +363,9 @@ impl Entry {
         self.end_wanted(Err(shut_down()), board);
         match self.wanted.as_ref().map(|wanted| wanted.phase) {
             Some(Phase::Waiting(place)) => {
-                let id = self
-                    .wanted
-                    .as_ref()
-                    .map_or([0; 32], |wanted| wanted.spec.id);
-                board.queue.remove(place, id);
-                self.wanted = None;
+                if let Some(wanted) = self.wanted.take() {
+                    board.scheduler.remove(place, &wanted.spec);
+                }
             }
             Some(Phase::BackingOff { .. } | Phase::Settling) => self.wanted = None,
             Some(Phase::Transferring) | Some(Phase::Visible) | None => {}

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use super::assignment::DeleteId;
-use super::queue::Place;
+use super::scheduler::{Place, Tier, Trial};
 use super::{Moment, Transfer};
 use crate::data_chunk::ChunkSpec;
 use crate::data_manager::chunk_task::Completion;
-use crate::data_manager::stats::ChunkState;
+use crate::data_manager::stats::{ChunkState, Priority};
 use crate::data_source::{FetchedFile, StoredChunk};
 use crate::error::Error;
 
@@ -47,6 +47,7 @@ pub(super) struct Wanted {
     /// Whether `task` ended.
     pub(super) ended: bool,
     pub(super) phase: Phase,
+    pub(super) priority: Priority,
     /// How many attempts failed in a row.
     pub(super) failures: u32,
     /// The file that had a wrong digest, once for each time; since the URLs are what they are.
@@ -65,7 +66,9 @@ pub(super) struct Wanted {
 /// | `Waiting` | `Transferring` | a slot is free and it is its turn |
 /// | `Transferring` | `Visible` | committed |
 /// | `Transferring` | `BackingOff` | the attempt failed |
-/// | `BackingOff` | `Waiting` | the time has come, or the caller asks again |
+/// | `Transferring` | `Waiting` | called back to make room |
+/// | `BackingOff` | `Waiting` | the time has come, the caller asks again, or the host that failed is back |
+/// | `Waiting`, `BackingOff` | `Settling` | what was staged has grown too old, and goes first |
 /// | `Visible` | `Settling` | found damaged, and its URLs are known |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -91,14 +94,16 @@ pub(super) struct Visible {
 /// A transfer with jobs on the blocking pool.
 pub(super) struct Running {
     pub(super) transfer: Arc<Transfer>,
-    /// The indices of the files that are still to be handed out, last first.
-    pub(super) to_hand_out: Vec<usize>,
+    /// How many files are still to be handed out.
+    pub(super) to_hand_out: usize,
     /// Jobs that were handed out and have not ended.
     pub(super) jobs: usize,
     /// No more files are handed out: it failed, or nobody wants it.
     pub(super) stopped: bool,
     /// Its content is no longer wanted; what it staged goes.
     pub(super) doomed: bool,
+    /// It makes room for chunks that were never tried, and goes on later.
+    pub(super) called_back: bool,
     /// All its jobs ended, and its task was told so.
     pub(super) over: bool,
     /// The deletes that wait for it to end.
@@ -195,6 +200,7 @@ impl Wanted {
             task,
             ended: false,
             phase: Phase::Settling,
+            priority: Priority::Normal,
             failures: 0,
             digest_failures: Vec::new(),
             last_error: None,
@@ -204,6 +210,21 @@ impl Wanted {
 }
 
 impl Wanted {
+    /// In which class it waits.
+    pub(super) fn tier(&self) -> Tier {
+        let trial = if self.failures == 0 {
+            Trial::Fresh
+        } else {
+            Trial::Retry
+        };
+        Tier::new(self.priority, trial)
+    }
+
+    /// Which files no earlier attempt brought.
+    pub(super) fn missing(&self) -> impl Fn(usize) -> bool {
+        |index| self.fetched[index].is_none()
+    }
+
     /// Notes a wrong digest of `file`, and returns how many it had.
     pub(super) fn count_digest_failure(&mut self, file: Option<&str>) -> usize {
         let file = file.unwrap_or_default();

@@ -80,8 +80,8 @@ impl Planner {
 
     /// What a doomed transfer had staged is gone (or could not be removed, which only costs space
     /// until it expires).
-    pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, spec: &ChunkSpec) {
-        self.edit(spec.id, |entry, board| {
+    pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, id: ChunkId) {
+        self.edit(id, |entry, board| {
             let deletes = entry.abandoning.take().unwrap_or_default();
             board.end_deletes(&deletes, &Ok(()));
             entry.settle(now, board);
@@ -177,8 +177,9 @@ impl Entry {
         leaving.failures += 1;
         // Full jitter may draw next to nothing; the disk gets at least a moment.
         let delay = board
-            .backoff(leaving.failures)
-            .max(board.options.first_backoff / 2);
+            .backoff
+            .retry(leaving.failures)
+            .max(board.backoff.first / 2);
         leaving.retry_at = Some(now + delay);
         board.due.insert((now + delay, chunk_id));
         board.emit(Event::DiskTrouble {

@@ -16,6 +16,8 @@
 //! | --- | --- |
 //! | `calls.rs` | a chunk is wanted, unwanted, found on disk, found damaged |
 //! | `transfers.rs` | a job ended, a transfer ended, a slot is free |
+//! | `scheduler/` | (asked by the others: which file goes next, and which host is given a rest) |
+//! | `partials.rs` | (asked by the others: what earlier attempts left, and what of it has to go) |
 //! | `leaving.rs` | a reference was dropped, a removal or a tombstone is done |
 //! | `assignment.rs` | an assignment begins, goes on, ends |
 
@@ -24,10 +26,11 @@ mod calls;
 mod chores;
 mod entry;
 mod leaving;
-mod queue;
+mod partials;
+mod scheduler;
 mod transfers;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,16 +39,21 @@ use assignment::{Assignment, Deletes};
 use chores::Chores;
 use entry::Entry;
 pub(super) use entry::LeavingJob;
-use queue::Queue;
+pub(super) use partials::PartialLimits;
+use partials::Partials;
+use scheduler::Scheduler;
 pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
-use super::stats::{ChunkStatus, Counters, StateCounts};
+use super::stats::{ChunkStatus, Counters, StateCounts, Stats};
 use super::transfer::Transfer;
-use crate::data_chunk::{ChunkId, ChunkSpec};
-use crate::data_source::{CancelToken, StoredChunk};
+use crate::data_chunk::ChunkId;
+use crate::data_source::{CancelToken, StagingKey, StoredChunk};
 use crate::error::{Error, ErrorKind};
+
+/// How many of the hosts that were given up are shown by name.
+const RESTING_SHOWN: usize = 16;
 
 /// A point in time: since the manager was opened.
 pub(super) type Moment = Duration;
@@ -55,6 +63,10 @@ pub(super) type Moment = Duration;
 pub(super) struct PlannerOptions {
     /// Files in flight at the most.
     pub(super) slots: usize,
+    /// The same for each host.
+    pub(super) slots_per_host: usize,
+    /// What is kept of attempts that did not end well.
+    pub(super) partials: PartialLimits,
     /// The longest wait before the second attempt.
     pub(super) first_backoff: Duration,
     /// The longest wait between two attempts.
@@ -78,7 +90,7 @@ pub(super) enum Action {
     /// Break the transfer off, also where it stalls.
     Cancel(CancelToken),
     /// Remove what was staged.
-    Abandon(Arc<ChunkSpec>),
+    Abandon(StagingKey),
     /// Do something about a generation on its way out.
     Leaving(StoredChunk, LeavingJob),
     /// End a task.
@@ -98,24 +110,21 @@ pub(super) struct Planner {
 
 /// What is shared by all entries.
 struct Board {
-    options: PlannerOptions,
-    queue: Queue,
+    scheduler: Scheduler,
+    backoff: Backoff,
+    partials: Partials,
     /// When to look at an id again.
     due: BTreeSet<(Moment, ChunkId)>,
     /// The earliest time for which an alarm was asked.
     alarm: Option<Moment>,
     /// How many alarms were asked for.
     alarms: u64,
-    /// Transfers with files that are still to be handed out, by id and attempt.
-    handing_out: VecDeque<(ChunkId, u64)>,
-    files_in_flight: usize,
     next_attempt: u64,
     chores: Chores,
     /// Ids with a generation that just left and may be referred to.
     fresh: Vec<ChunkId>,
     deletes: Deletes,
     assignment: Assignment,
-    rng: fastrand::Rng,
     shut_down: bool,
     counts: StateCounts,
     counters: Counters,
@@ -131,19 +140,21 @@ impl Planner {
         Planner {
             entries: BTreeMap::new(),
             board: Board {
-                options,
-                queue: Queue::default(),
+                scheduler: Scheduler::new(options.slots, options.slots_per_host),
+                backoff: Backoff {
+                    first: options.first_backoff,
+                    longest: options.longest_backoff,
+                    rng: fastrand::Rng::with_seed(options.seed),
+                },
+                partials: Partials::new(options.partials),
                 due: BTreeSet::new(),
                 alarm: None,
                 alarms: 0,
-                handing_out: VecDeque::new(),
-                files_in_flight: 0,
                 next_attempt: 0,
                 chores: Chores::default(),
                 fresh: Vec::new(),
                 deletes: Deletes::default(),
                 assignment: Assignment::default(),
-                rng: fastrand::Rng::with_seed(options.seed),
                 shut_down: false,
                 counts: StateCounts::default(),
                 counters: Counters::default(),
@@ -156,7 +167,9 @@ impl Planner {
 
     /// What has been decided since the last call, to be carried out in this order.
     pub(super) fn take_actions(&mut self, now: Moment) -> Vec<Action> {
+        self.expire_partials(now);
         self.grant_slots();
+        self.make_room(now);
         while let Some((stored, job)) = self.board.chores.pop() {
             self.board.act(Action::Leaving(stored, job));
         }
@@ -169,6 +182,7 @@ impl Planner {
         if self.board.alarm.is_some_and(|alarm| alarm <= now) {
             self.board.alarm = None;
         }
+        self.board.scheduler.wake(now);
         while let Some(&(at, id)) = self.board.due.first()
             && at <= now
         {
@@ -232,16 +246,34 @@ impl Planner {
         self.entries.get(id).map(|entry| entry.status(id, now))
     }
 
-    pub(super) fn counts(&self) -> (StateCounts, Counters) {
-        (self.board.counts.clone(), self.board.counters.clone())
+    /// The planner's part of the figures.
+    pub(super) fn stats(&self, now: Moment) -> Stats {
+        let board = &self.board;
+        let (hosts_resting, resting_hosts) = board.scheduler.given_up(now, RESTING_SHOWN);
+        Stats {
+            chunks: board.counts.clone(),
+            files_in_flight: board.scheduler.files_in_flight(),
+            slots: board.scheduler.slots(),
+            slots_per_host: board.scheduler.slots_per_host(),
+            partials: board.partials.counts(),
+            hosts_resting,
+            resting_hosts,
+            totals: board.counters.clone(),
+        }
     }
 
     pub(super) fn counters_mut(&mut self) -> &mut Counters {
         &mut self.board.counters
     }
 
-    pub(super) fn files_in_flight(&self) -> usize {
-        self.board.files_in_flight
+    /// Changes how many files may be in flight.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.board.scheduler.set_slots(slots);
+    }
+
+    /// Changes how many files of one host may be in flight.
+    pub(super) fn set_slots_per_host(&mut self, limit: usize) {
+        self.board.scheduler.set_slots_per_host(limit);
     }
 
     /// Changes one entry, and keeps what is counted over all entries in step.
@@ -293,7 +325,9 @@ impl Board {
     }
 
     fn set_alarm(&mut self, now: Moment) {
-        let Some(&(at, _)) = self.due.first() else {
+        let due = self.due.first().map(|(at, _)| *at);
+        let wakes = [self.scheduler.next_wake(), self.partials.next_expiry()];
+        let Some(at) = wakes.into_iter().flatten().chain(due).min() else {
             return;
         };
         if !self.shut_down && self.alarm.is_none_or(|alarm| at < alarm) {
@@ -305,16 +339,51 @@ impl Board {
             });
         }
     }
+}
 
-    /// How long to wait after `failures` failures in a row: exponential, capped, with full jitter
-    /// (a uniform draw between nothing and the cap of this attempt), so that what failed together
-    /// does not come back together. See "Exponential Backoff And Jitter" (M. Brooker, 2015).
-    fn backoff(&mut self, failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(31);
-        let cap = self.options.first_backoff.saturating_mul(1 << doublings);
-        cap.min(self.options.longest_backoff)
-            .mul_f64(self.rng.f64())
+/// How long to wait before trying again.
+struct Backoff {
+    first: Duration,
+    longest: Duration,
+    rng: fastrand::Rng,
+}
+
+impl Backoff {
+    /// After `failures` failures in a row: exponential, capped, with full jitter (a uniform draw
+    /// between nothing and the cap of this attempt), so that what failed together does not come
+    /// back together. See "Exponential Backoff And Jitter" (M. Brooker, 2015).
+    fn retry(&mut self, failures: u32) -> Duration {
+        self.cap(failures).mul_f64(self.rng.f64())
     }
+
+    /// The rest of a host, after that many in a row with this one: the same, but never less than
+    /// half, since nobody profits if a host that is down is looked at sooner.
+    fn rest(&mut self, rests: u32) -> Duration {
+        let cap = self.cap(rests.saturating_add(1));
+        cap.mul_f64(0.5 + 0.5 * self.rng.f64())
+    }
+
+    /// The longest, and a little less for some, so that what failed together does not come back
+    /// together.
+    fn longest(&mut self) -> Duration {
+        self.longest.mul_f64(1.0 - 0.1 * self.rng.f64())
+    }
+
+    /// What a source asks for, up to the longest, and a little more for some.
+    fn as_asked(&mut self, asked: Duration) -> Duration {
+        let spread = self.first.mul_f64(self.rng.f64());
+        asked.saturating_add(spread).min(self.longest)
+    }
+
+    fn cap(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        let cap = self.first.saturating_mul(1 << doublings);
+        cap.min(self.longest)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The error of whatever a shutdown ends.
@@ -357,8 +426,7 @@ impl Entry {
             status.failures = wanted.failures;
             status.last_error.clone_from(&wanted.last_error);
             if let entry::Phase::BackingOff { until } = wanted.phase {
-                let left_ms = until.saturating_sub(now).as_millis();
-                status.next_try_in_ms = Some(u64::try_from(left_ms).unwrap_or(u64::MAX));
+                status.next_try_in_ms = Some(millis(until.saturating_sub(now)));
             }
         }
         if let Some(running) = &self.running {

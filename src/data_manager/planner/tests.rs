@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::*;
 use crate::data_chunk::{ChunkSpec, DataChunk};
 use crate::data_manager::transfer::Transfer;
-use crate::data_source::{CommitError, FetchFailure, FetchedFile, Setback};
+use crate::data_source::{CommitError, FetchFailure, FetchedFile, HostSign, Setback};
 
 const IDS: u8 = 5;
 const SLOTS: usize = 3;
@@ -35,7 +35,7 @@ enum Pending {
     /// The commit that the task awaits.
     Commit(Arc<Transfer>, Vec<FetchedFile>),
     Leaving(StoredChunk, LeavingJob),
-    Abandon(Arc<ChunkSpec>),
+    Abandon(StagingKey),
 }
 
 /// One `Held`: the catalogue's reference and the guards'.
@@ -77,6 +77,11 @@ impl World {
     fn new(seed: u64) -> World {
         let options = PlannerOptions {
             slots: SLOTS,
+            slots_per_host: SLOTS,
+            partials: PartialLimits {
+                bytes: 4,
+                age: Duration::from_secs(60),
+            },
             first_backoff: Duration::from_millis(100),
             longest_backoff: Duration::from_secs(10),
             seed,
@@ -175,7 +180,7 @@ impl World {
                 self.pending.push(Pending::Job(transfer, Some(index)));
             }
             Action::Finish(transfer) => self.pending.push(Pending::Task(transfer)),
-            Action::Abandon(spec) => self.pending.push(Pending::Abandon(spec)),
+            Action::Abandon(key) => self.pending.push(Pending::Abandon(key)),
             Action::Leaving(stored, job) => {
                 let same = |p: &Pending| matches!(p, Pending::Leaving(s, _) if s.generation == stored.generation);
                 assert!(
@@ -211,7 +216,7 @@ impl World {
             Pending::Job(transfer, index) => self.answer_job(transfer, index),
             Pending::Task(transfer) => self.answer_task(transfer),
             Pending::Commit(transfer, files) => self.answer_commit(&transfer, files),
-            Pending::Abandon(spec) => self.planner.abandoned(self.now, &spec),
+            Pending::Abandon(key) => self.planner.abandoned(self.now, key.id),
             Pending::Leaving(stored, job) => {
                 let fails = self.fails();
                 self.do_leaving_job(&stored, job, fails);
@@ -272,7 +277,12 @@ impl World {
             };
             transfer.file_ended(index, Err(failure));
         }
-        if self.planner.job_ended(&transfer, index.is_some(), end) {
+        let sign = match end {
+            JobEnd::Done => HostSign::Answered,
+            _ => [HostSign::Answered, HostSign::Silent, HostSign::None][self.rng.usize(..3)],
+        };
+        let file = index.map(|index| (index, sign));
+        if self.planner.job_ended(self.now, &transfer, file, end) {
             self.pending.push(Pending::Task(transfer));
         }
     }
@@ -454,7 +464,7 @@ impl World {
             }
         }
         let board = &self.planner.board;
-        assert_eq!(board.files_in_flight, self.files_in_flight);
+        assert_eq!(board.scheduler.files_in_flight(), self.files_in_flight);
         let entries = self.planner.entries.values();
         assert_eq!(
             board.busy,
@@ -475,9 +485,10 @@ impl World {
                 self.carry_out();
                 self.check();
             }
-            let Some((at, _)) = self.planner.board.due.first().copied() else {
-                return;
-            };
+            let board = &self.planner.board;
+            let due = board.due.first().map(|(at, _)| *at);
+            let wakes = due.into_iter().chain(board.scheduler.next_wake());
+            let Some(at) = wakes.min() else { return };
             self.now = self.now.max(at);
             self.planner.tick(self.now);
             self.carry_out();
@@ -567,8 +578,8 @@ fn a_shutdown_ends_every_task_and_comes_to_rest() {
 #[test]
 fn backoff_grows_to_its_cap_and_is_spread() {
     let mut world = World::new(7);
-    let board = &mut world.planner.board;
-    let longest = board.options.longest_backoff;
+    let backoff = &mut world.planner.board.backoff;
+    let longest = backoff.longest;
     for (failures, cap_ms) in [
         (1, 100),
         (2, 200),
@@ -576,7 +587,7 @@ fn backoff_grows_to_its_cap_and_is_spread() {
         (40, 10_000),
         (u32::MAX, 10_000),
     ] {
-        let draws: Vec<Duration> = (0..200).map(|_| board.backoff(failures)).collect();
+        let draws: Vec<Duration> = (0..200).map(|_| backoff.retry(failures)).collect();
         let cap = Duration::from_millis(cap_ms);
         assert!(draws.iter().all(|draw| *draw <= cap && *draw <= longest));
         assert!(

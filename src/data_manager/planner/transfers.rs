@@ -1,14 +1,15 @@
 //! Transfers: which file goes next, and what happens when one ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entry::{Entry, Leaving, Phase, Running, Visible};
-use super::queue::Tier;
-use super::{Action, Board, Moment, Planner};
+use super::scheduler::{Grant, HostRef, Turn};
+use super::{Action, Board, Moment, Planner, millis};
 use crate::data_chunk::{ChunkId, hex_encode};
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::{Arrived, Transfer};
-use crate::data_source::{CommitError, FetchFailure, Setback, StoredChunk};
+use crate::data_source::{CommitError, FetchFailure, HostSign, Setback, StagingKey, StoredChunk};
 use crate::error::{Error, ErrorKind};
 
 /// How many wrong digests of one file mean that the source has something else.
@@ -28,42 +29,105 @@ impl Planner {
     /// Gives free slots to files: first those of transfers that have begun, then those of the
     /// chunk whose turn it is.
     pub(super) fn grant_slots(&mut self) {
-        while !self.board.shut_down && self.board.files_in_flight < self.board.options.slots {
-            if let Some(&(id, attempt)) = self.board.handing_out.front() {
-                if !self.edit(id, |entry, board| entry.hand_out_file(attempt, board)) {
-                    self.board.handing_out.pop_front();
+        while !self.board.shut_down
+            && let Some(grant) = self.board.scheduler.next()
+        {
+            match grant {
+                Grant::Newcomer(id) => self.edit(id, |entry, board| entry.start(id, board)),
+                Grant::File { transfer, index } => {
+                    self.edit(transfer.spec.id, |entry, board| {
+                        entry.hand_out_file(&transfer, index, board);
+                    });
                 }
-            } else if let Some(id) = self.board.queue.pop() {
-                self.edit(id, |entry, board| entry.start(id, board));
-            } else {
-                return;
             }
         }
     }
 
-    /// A job of a transfer ended: the one that prepares, or, with `is_file`, one that fetches a
-    /// file. True if it was the last one: then the caller resumes the transfer's task.
+    /// Calls attempts back that stand in the way of chunks that were never tried.
+    pub(super) fn make_room(&mut self, now: Moment) {
+        for transfer in self.board.scheduler.to_call_back(now) {
+            self.edit(transfer.spec.id, |entry, board| {
+                if let Some(running) = entry.running_mut(transfer.attempt) {
+                    running.called_back = true;
+                    entry.stop_running(board);
+                }
+            });
+        }
+    }
+
+    /// The source of a file that is being fetched has answered.
+    pub(in crate::data_manager) fn host_answered(
+        &mut self,
+        now: Moment,
+        transfer: &Transfer,
+        index: usize,
+    ) {
+        let (turn, host) = (self.board.scheduler).answered(now, transfer.attempt, index);
+        self.host_turned(now, turn, host);
+    }
+
+    /// A job of a transfer ended: the one that prepares, or the one that fetches `file`, and what
+    /// that says of the file's host. True if it was the last one: then the caller resumes the
+    /// transfer's task.
     pub(in crate::data_manager) fn job_ended(
         &mut self,
+        now: Moment,
         transfer: &Transfer,
-        is_file: bool,
+        file: Option<(usize, HostSign)>,
         end: JobEnd,
     ) -> bool {
-        if is_file {
-            self.board.files_in_flight -= 1;
+        if let Some((index, sign)) = file {
+            let flight = (transfer.attempt, index);
+            let Board {
+                scheduler, backoff, ..
+            } = &mut self.board;
+            let (turn, host) = scheduler.landed(now, flight, sign, backoff);
+            if let Some(host) = host
+                && sign == HostSign::Silent
+                && let Some(error) = transfer.host_error()
+            {
+                scheduler.suffered(host, transfer.spec.id, &error);
+            }
+            self.host_turned(now, turn, host);
         }
         self.edit(transfer.spec.id, |entry, board| {
             let Some(running) = entry.running_mut(transfer.attempt) else {
                 return false;
             };
             running.jobs -= 1;
-            running.stopped |= end != JobEnd::Done;
+            if end != JobEnd::Done {
+                running.stopped = true;
+                board.scheduler.stop(transfer.attempt);
+            }
             if end == JobEnd::Hopeless && running.jobs > 0 {
                 running.transfer.cancel.mark();
                 board.act(Action::Cancel(running.transfer.cancel.clone()));
             }
             running.end_if_last()
         })
+    }
+
+    /// A host was given up, or is back.
+    fn host_turned(&mut self, now: Moment, turn: Turn, host: Option<HostRef>) {
+        let Some(host) = host else { return };
+        let name = self.board.scheduler.name_of(host);
+        match turn {
+            Turn::Same => {}
+            Turn::Rests(until) => {
+                let delay_ms = millis(until.saturating_sub(now));
+                self.board.emit(Event::HostResting {
+                    host: name,
+                    delay_ms,
+                });
+            }
+            Turn::Back => {
+                let sufferers = self.board.scheduler.take_sufferers(host);
+                self.board.emit(Event::HostBack { host: name });
+                for id in sufferers {
+                    self.edit(id, |entry, board| entry.retry_with_host(now, board));
+                }
+            }
+        }
     }
 
     /// Whether a transfer whose files all arrived is still wanted.
@@ -92,8 +156,13 @@ impl Planner {
             match end.result {
                 Ok(stored) if running.doomed => entry.committed_in_vain(stored, running),
                 Ok(stored) => entry.committed(stored, board),
-                Err(_) if running.doomed => entry.wound_down(running, board),
-                Err(failure) => entry.failed(now, failure, end.arrived, board),
+                Err(_) if running.doomed => entry.wound_down(now, running, board),
+                Err(failure) => {
+                    let (left, _) = transfer.progress();
+                    let key = StagingKey::of(&transfer.spec);
+                    board.partials.put(now, key, left, Duration::ZERO);
+                    entry.failed(now, failure, (end.arrived, running.called_back), board);
+                }
             }
             entry.settle(now, board);
             for at in (0..entry.leaving.len()).rev() {
@@ -138,7 +207,7 @@ impl TransferEnd {
 impl Running {
     /// Whether all jobs ended and none will follow; said once.
     fn end_if_last(&mut self) -> bool {
-        let last = self.jobs == 0 && (self.stopped || self.to_hand_out.is_empty());
+        let last = self.jobs == 0 && (self.stopped || self.to_hand_out == 0);
         last && !std::mem::replace(&mut self.over, true)
     }
 }
@@ -150,18 +219,12 @@ impl Entry {
             .filter(|running| running.transfer.attempt == attempt)
     }
 
-    /// Hands one file out; false if the transfer has none left to hand out.
-    fn hand_out_file(&mut self, attempt: u64, board: &mut Board) -> bool {
-        let Some(running) = self.running_mut(attempt).filter(|running| !running.stopped) else {
-            return false;
-        };
-        let Some(index) = running.to_hand_out.pop() else {
-            return false;
-        };
-        running.jobs += 1;
-        board.files_in_flight += 1;
-        board.act(Action::Fetch(running.transfer.clone(), index));
-        true
+    fn hand_out_file(&mut self, transfer: &Arc<Transfer>, index: usize, board: &mut Board) {
+        if let Some(running) = self.running_mut(transfer.attempt) {
+            running.to_hand_out -= 1;
+            running.jobs += 1;
+            board.act(Action::Fetch(transfer.clone(), index));
+        }
     }
 
     fn start(&mut self, id: ChunkId, board: &mut Board) {
@@ -170,12 +233,16 @@ impl Entry {
         };
         board.next_attempt += 1;
         let attempt = board.next_attempt;
-        let missing = |index: &usize| wanted.fetched[*index].is_none();
-        let to_hand_out: Vec<usize> = (0..wanted.fetched.len()).rev().filter(missing).collect();
         let arrived = wanted.fetched.clone();
         let transfer = Arc::new(Transfer::new(wanted.spec.clone(), attempt, arrived));
+        let to_hand_out = (0..wanted.fetched.len())
+            .filter(|at| wanted.missing()(*at))
+            .count();
+        if let Phase::Waiting(place) = wanted.phase {
+            board.scheduler.begin(place, &transfer, wanted.missing());
+        }
+        board.partials.take(&StagingKey::of(&wanted.spec));
         wanted.phase = Phase::Transferring;
-        board.handing_out.push_back((id, attempt));
         board.act(Action::Start(transfer.clone()));
         board.emit(Event::Started {
             chunk_id: id,
@@ -188,6 +255,7 @@ impl Entry {
             jobs: 1,
             stopped: false,
             doomed: false,
+            called_back: false,
             over: false,
             deletes: Vec::new(),
         });
@@ -199,6 +267,7 @@ impl Entry {
             return;
         };
         running.stopped = true;
+        board.scheduler.stop(running.transfer.attempt);
         running.transfer.cancel.mark();
         board.act(Action::Cancel(running.transfer.cancel.clone()));
         if running.end_if_last() {
@@ -260,21 +329,30 @@ impl Entry {
 
     /// A transfer that nobody wants has stopped. What it staged goes, unless the same content is
     /// wanted again by now: then the next attempt goes on from there.
-    fn wound_down(&mut self, running: Running, board: &mut Board) {
+    fn wound_down(&mut self, now: Moment, running: Running, board: &mut Board) {
         let spec = running.transfer.spec.clone();
         if self
             .wanted
             .as_ref()
             .is_some_and(|wanted| wanted.spec.same_content(&spec))
         {
+            let (left, _) = running.transfer.progress();
+            let key = StagingKey::of(&spec);
+            board.partials.put(now, key, left, Duration::ZERO);
             board.end_deletes(&running.deletes, &Ok(()));
         } else {
             self.abandoning = Some(running.deletes);
-            board.act(Action::Abandon(spec));
+            board.act(Action::Abandon(StagingKey::of(&spec)));
         }
     }
 
-    fn failed(&mut self, now: Moment, failure: FetchFailure, arrived: Arrived, board: &mut Board) {
+    fn failed(
+        &mut self,
+        now: Moment,
+        failure: FetchFailure,
+        (arrived, called_back): (Arrived, bool),
+        board: &mut Board,
+    ) {
         let Some(wanted) = &mut self.wanted else {
             return;
         };
@@ -283,6 +361,11 @@ impl Entry {
             FetchFailure::Failed(setback) => setback,
             FetchFailure::Cancelled if board.shut_down => {
                 self.wanted = None;
+                return;
+            }
+            FetchFailure::Cancelled if called_back => {
+                wanted.fetched = arrived;
+                self.enqueue(board);
                 return;
             }
             // Nobody but a source can have done that to a transfer that is wanted.
@@ -300,15 +383,14 @@ impl Entry {
             self.wanted = None;
             return;
         }
-        let delay = if permanent {
-            // A little less for some, so that what failed together does not come back together.
-            board
-                .options
-                .longest_backoff
-                .mul_f64(1.0 - 0.1 * board.rng.f64())
+        let mut delay = if permanent {
+            board.backoff.longest()
         } else {
-            board.backoff(failures)
+            board.backoff.retry(failures)
         };
+        if let Some(asked) = setback.retry_after {
+            delay = delay.max(board.backoff.as_asked(asked));
+        }
         let until = now + delay;
         wanted.phase = Phase::BackingOff { until };
         board.due.insert((until, id));
@@ -320,11 +402,10 @@ impl Entry {
             });
             self.end_wanted(Err(error), board);
         } else {
-            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             board.emit(Event::Retried {
                 chunk_id: id,
                 attempt: failures,
-                delay_ms,
+                delay_ms: millis(delay),
                 error,
             });
         }
@@ -332,10 +413,28 @@ impl Entry {
 
     /// Makes what backs off wait for a slot, if its time has come.
     pub(super) fn retry(&mut self, now: Moment, board: &mut Board) {
-        let Some(wanted) = &self.wanted else { return };
-        if matches!(wanted.phase, Phase::BackingOff { until } if until <= now) {
-            let id = wanted.spec.id;
-            self.enqueue(id, Tier::Retry, board);
+        let phase = self.wanted.as_ref().map(|wanted| wanted.phase);
+        if matches!(phase, Some(Phase::BackingOff { until }) if until <= now) {
+            self.retry_now(now, board);
+        }
+    }
+
+    /// Makes what backs off wait for a slot, whatever its time is.
+    pub(super) fn retry_now(&mut self, now: Moment, board: &mut Board) {
+        let Some(wanted) = &mut self.wanted else {
+            return;
+        };
+        if let Phase::BackingOff { until } = wanted.phase {
+            board.due.remove(&(until, wanted.spec.id));
+            wanted.phase = Phase::Settling;
+            self.settle(now, board);
+        }
+    }
+
+    /// The host that it failed for is back.
+    fn retry_with_host(&mut self, now: Moment, board: &mut Board) {
+        if self.wanted.as_ref().is_some_and(|wanted| !wanted.ended) {
+            self.retry_now(now, board);
         }
     }
 }

@@ -69,16 +69,33 @@ pub(super) fn parse_dataset_dir(name: &str) -> Option<DatasetId> {
     hex_decode(name.strip_prefix("dataset_id=")?)
 }
 
-pub(super) fn staging_dir(spec: &ChunkSpec) -> String {
-    format!("{}-{:016x}", hex_encode(&spec.id), spec.fingerprint())
+/// What a staging directory is named after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StagingKey {
+    pub(crate) id: ChunkId,
+    pub(crate) fingerprint: u64,
 }
 
-/// The id in the name of a staging directory.
-pub(super) fn parse_staging_dir(name: &str) -> Option<ChunkId> {
-    let (id, fingerprint) = name.split_once('-')?;
-    let number = u64::from_str_radix(fingerprint, 16).ok()?;
-    let canonical = format!("{number:016x}") == fingerprint;
-    hex_decode(id).filter(|_| canonical)
+impl StagingKey {
+    pub(crate) fn of(spec: &ChunkSpec) -> Self {
+        StagingKey {
+            id: spec.id,
+            fingerprint: spec.fingerprint(),
+        }
+    }
+
+    pub(super) fn dir(&self) -> String {
+        format!("{}-{:016x}", hex_encode(&self.id), self.fingerprint)
+    }
+
+    pub(super) fn parse(name: &str) -> Option<StagingKey> {
+        let (id, fingerprint) = name.split_once('-')?;
+        let key = StagingKey {
+            id: hex_decode(id)?,
+            fingerprint: u64::from_str_radix(fingerprint, 16).ok()?,
+        };
+        (key.dir() == name).then_some(key)
+    }
 }
 
 pub(super) fn tombstone(generation: Generation, id: &ChunkId) -> String {
@@ -140,6 +157,6 @@ mod tests {
         }
         assert_eq!(parse_tombstone("01-00"), None);
         assert_eq!(parse_dataset_dir("dataset_id=00"), None);
-        assert_eq!(parse_staging_dir(&format!("{}-1", "00".repeat(32))), None);
+        assert_eq!(StagingKey::parse(&format!("{}-1", "00".repeat(32))), None);
     }
 }

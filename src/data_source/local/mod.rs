@@ -27,10 +27,10 @@ use std::sync::{Arc, OnceLock};
 
 pub use disk::Durability;
 use disk::{Disk, gone_is_fine};
-pub(crate) use layout::Generation;
+pub(crate) use layout::{Generation, StagingKey};
 pub(crate) use lock::DirLock;
 use manifest::{Manifest, damaged, name_for};
-pub(crate) use scan::{Finding, Scan};
+pub(crate) use scan::{Finding, FoundPartial, Scan};
 pub(crate) use staging::{Part, Progress, Staging, Version};
 
 use parking_lot::Mutex;
@@ -151,10 +151,7 @@ impl LocalDataSource {
 
     /// The staging directory of `spec`, with what an earlier attempt left in it.
     pub(crate) fn stage(&self, spec: &ChunkSpec) -> Result<Staging, Error> {
-        let path = self
-            .root
-            .join(layout::STAGING)
-            .join(layout::staging_dir(spec));
+        let path = self.staging_path(&StagingKey::of(spec));
         Staging::prepare(path, self.disk, self.lock.clone())
     }
 
@@ -170,7 +167,7 @@ impl LocalDataSource {
             .seal(staging, spec, fetched)
             .map_err(CommitError::not_there)?;
         let (parent, name) = stored.place();
-        let staging = (self.root.join(layout::STAGING), layout::staging_dir(spec));
+        let staging = (self.root.join(layout::STAGING), StagingKey::of(spec).dir());
         match self.disk.rename((&staging.0, &staging.1), (parent, &name)) {
             Ok(()) => Ok(stored),
             Err(error) if stored.path.symlink_metadata().is_err() => {
@@ -232,14 +229,14 @@ impl LocalDataSource {
         Ok(())
     }
 
-    /// Throws away what was staged for `spec`.
-    pub(crate) fn abandon(&self, spec: &ChunkSpec) -> Result<(), Error> {
-        let path = self
-            .root
-            .join(layout::STAGING)
-            .join(layout::staging_dir(spec));
-        gone_is_fine(fs::remove_dir_all(path))
-            .map_err(|error| Error::io("remove a staging directory", error).with_chunk(spec.id))
+    fn staging_path(&self, key: &StagingKey) -> PathBuf {
+        self.root.join(layout::STAGING).join(key.dir())
+    }
+
+    /// Throws away what was staged.
+    pub(crate) fn abandon(&self, key: &StagingKey) -> Result<(), Error> {
+        gone_is_fine(fs::remove_dir_all(self.staging_path(key)))
+            .map_err(|error| Error::io("remove a staging directory", error).with_chunk(key.id))
     }
 
     /// Makes it last that `chunk` is deleted, while its directory has to stay.

@@ -8,16 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::disk::{Disk, gone_is_fine};
-use super::layout::{self, ChunkName, Generation};
+use super::layout::{self, ChunkName, Generation, StagingKey};
 use super::manifest::Manifest;
 use super::{Removed, StoredChunk};
 use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
 use crate::error::{Error, ErrorKind};
-
-/// How long a partial download is kept for the day when the same is asked for again.
-const STAGING_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How many of them are kept, the newest first.
-const STAGING_MAX_COUNT: usize = 256;
 
 /// What a data directory held when it was opened.
 #[derive(Debug, Default)]
@@ -26,8 +21,19 @@ pub(crate) struct Scan {
     pub(crate) chunks: Vec<StoredChunk>,
     /// Deleted, or replaced by a later generation, when the last owner ended: to be removed.
     pub(crate) doomed: Vec<StoredChunk>,
+    /// What earlier runs staged, for when the same is asked for again.
+    pub(crate) partials: Vec<FoundPartial>,
     /// What a person may want to know about.
     pub(crate) findings: Vec<Finding>,
+}
+
+/// A staging directory that an earlier run left.
+#[derive(Debug)]
+pub(crate) struct FoundPartial {
+    pub(crate) key: StagingKey,
+    pub(crate) len_bytes: u64,
+    /// Since something was last written to it.
+    pub(crate) age: Duration,
 }
 
 /// Something in a data directory that is not a whole chunk.
@@ -60,7 +66,7 @@ pub(super) fn scan(root: &Path, disk: Disk) -> Result<(Scan, Generation), Error>
     scanner.count_generations(layout::TRASH)?;
     scanner.count_generations(layout::QUARANTINE)?;
     scanner.forget_stale_tombstones();
-    scanner.expire_staging()?;
+    scanner.staging()?;
     let next = scanner.next_generation();
     let Scanner {
         latest, mut scan, ..
@@ -235,43 +241,32 @@ impl Scanner<'_> {
         self.next.max(now)
     }
 
-    /// Bounds what partial downloads may take: by age, and by number.
-    fn expire_staging(&mut self) -> Result<(), Error> {
+    fn staging(&mut self) -> Result<(), Error> {
         let staging = self.root.join(layout::STAGING);
-        let mut parts = Vec::new();
         for entry in entries(&staging)? {
-            let ours = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| is_dir(&entry) && layout::parse_staging_dir(name).is_some());
-            if !ours {
+            let name = entry.file_name();
+            let key = name.to_str().filter(|_| is_dir(&entry));
+            let Some(key) = key.and_then(StagingKey::parse) else {
                 self.foreign(&entry);
                 continue;
-            }
+            };
             // A crash in the middle of a commit leaves files under their own names, which readers
             // may find. It takes a start to be here, so whoever wrote them is gone.
             let inner = entries(&entry.path()).unwrap_or_default();
             if inner.iter().any(|inner| inner.file_name() != PARTS_NAME) {
-                parts.push((Duration::MAX, entry.file_name()));
-                continue;
-            }
-            let modified = entry
-                .metadata()
-                .and_then(|metadata| metadata.modified())
-                .ok();
-            let age = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
-            parts.push((age.unwrap_or_default(), entry.file_name()));
-        }
-        parts.sort();
-        for (at, (age, name)) in parts.into_iter().enumerate() {
-            if age > STAGING_MAX_AGE || at >= STAGING_MAX_COUNT {
                 // Into the trash, which is emptied behind the start. If that fails it is tried
                 // again at the next start.
-                let _ = fs::rename(
-                    staging.join(&name),
-                    self.root.join(layout::TRASH).join(&name),
-                );
+                let trash = self.root.join(layout::TRASH);
+                let _ = fs::rename(entry.path(), trash.join(&name));
+                continue;
             }
+            let (len_bytes, age) = measure(&entry.path().join(PARTS_NAME));
+            let found = FoundPartial {
+                key,
+                len_bytes,
+                age,
+            };
+            self.scan.partials.push(found);
         }
         Ok(())
     }
@@ -279,6 +274,19 @@ impl Scanner<'_> {
     fn foreign(&mut self, entry: &DirEntry) {
         self.scan.findings.push(Finding::Foreign(entry.path()));
     }
+}
+
+/// The bytes in a directory's files, and how long ago the last of them was written.
+fn measure(dir: &Path) -> (u64, Duration) {
+    let mut len_bytes = 0;
+    let mut written = SystemTime::UNIX_EPOCH;
+    let inner = entries(dir).unwrap_or_default();
+    for metadata in inner.iter().filter_map(|entry| entry.metadata().ok()) {
+        len_bytes += metadata.len();
+        written = written.max(metadata.modified().unwrap_or(written));
+    }
+    let age = SystemTime::now().duration_since(written);
+    (len_bytes, age.unwrap_or_default())
 }
 
 /// What the files of a quarantined chunk are called, after their names.
@@ -335,7 +343,7 @@ fn empty_trash_entry(root: &Path, disk: Disk, entry: &DirEntry) -> Result<(), Er
     let Some(name) = name.to_str().filter(|_| is_dir(entry)) else {
         return Ok(());
     };
-    if layout::parse_staging_dir(name).is_some() {
+    if StagingKey::parse(name).is_some() {
         gone_is_fine(fs::remove_dir_all(entry.path()))
             .map_err(|error| Error::io("empty the trash", error))?;
     } else if ChunkName::parse(name).is_some() {

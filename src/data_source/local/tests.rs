@@ -103,7 +103,7 @@ fn what_is_staged_is_nothing_until_it_is_committed() {
     let parts = dir
         .path()
         .join("_staging")
-        .join(layout::staging_dir(&spec(1)))
+        .join(StagingKey::of(&spec(1)).dir())
         .join("_parts");
     assert_eq!(names(&parts), ["0.json", "0.part", "1.json", "1.part"]);
     fs::write(parts.join("1.part"), "x").unwrap();
@@ -117,8 +117,8 @@ fn what_is_staged_is_nothing_until_it_is_committed() {
         Progress::Complete(complete)
     );
     assert_eq!(staging.open_part(1).unwrap().1, Progress::Empty);
-    store.abandon(&spec(1)).unwrap();
-    store.abandon(&spec(1)).unwrap();
+    store.abandon(&StagingKey::of(&spec(1))).unwrap();
+    store.abandon(&StagingKey::of(&spec(1))).unwrap();
     assert!(names(&dir.path().join("_staging")).is_empty());
 }
 
@@ -173,7 +173,7 @@ fn the_trash_is_emptied_of_what_is_ours() {
         }
     }
     fs::write(trash.join("mine"), "x").unwrap();
-    fs::create_dir_all(trash.join(layout::staging_dir(&spec(3))).join("_parts")).unwrap();
+    fs::create_dir_all(trash.join(StagingKey::of(&spec(3)).dir()).join("_parts")).unwrap();
     store.empty_trash().unwrap();
     assert_eq!(names(&trash), ["mine"]);
     let kept = dir

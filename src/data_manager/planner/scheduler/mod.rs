@@ -1,0 +1,501 @@
+//! Which file goes next.
+//!
+//! Knows chunks that wait, transfers that have begun and files in flight, and nothing of what they
+//! are for. A free slot is given by these rules, in this order:
+//!
+//! 1. A host that rests, or that has as many files in flight as it may, gets none.
+//! 2. A chunk that somebody wants now ([`Priority::High`]) goes before others; then one that was
+//!    never tried before one that failed.
+//! 3. A chunk that has a file in flight lets one that has none go first, so that a short chunk is
+//!    not stuck behind a long one; alone, a chunk has its files side by side. Between chunks
+//!    that have none in flight, those that have begun and those that have not take turns.
+//! 4. Hosts take turns, then datasets, then it is first come, first served.
+//!
+//! A chunk waits at every host that has a file of it. At most [`BEGUN_PER_SLOT`] chunks for each
+//! slot are begun at a time, not counting those that wait for a host to come back.
+//!
+//! Where a chunk that was never tried finds no slot, an attempt that is not the first of its chunk
+//! and that brings nothing is called back: chunks that keep failing cost the others nothing.
+
+mod health;
+mod hosts;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hosts::{Host, HostId, Hosts};
+
+pub(super) use self::health::Turn;
+use super::{Backoff, Moment};
+use crate::data_chunk::{ChunkId, ChunkSpec, DatasetId, FileSpec};
+use crate::data_manager::stats::{Priority, RestingHost};
+use crate::data_manager::transfer::Transfer;
+use crate::data_source::HostSign;
+use crate::error::Error;
+
+/// How many chunks are begun at a time, for each slot.
+const BEGUN_PER_SLOT: usize = 4;
+/// From how many for each slot on those that have begun go first.
+const BEGUN_FIRST_PER_SLOT: usize = 2;
+/// How long an attempt that is not its chunk's first may bring nothing while others wait, once it
+/// has brought something.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A class of waiting chunks. The order of the variants is the order in which they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tier {
+    pub(super) priority: Priority,
+    pub(super) trial: Trial,
+}
+
+/// Whether a chunk was tried before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trial {
+    /// Never tried.
+    Fresh,
+    /// Failed before, and due again. A chunk that keeps failing is never chosen before one that
+    /// was not tried yet.
+    Retry,
+}
+
+const TIERS: usize = 4;
+
+impl Tier {
+    const ALL: [Tier; TIERS] = {
+        let (high, normal) = (Priority::High, Priority::Normal);
+        let (fresh, retry) = (Trial::Fresh, Trial::Retry);
+        [
+            Tier::new(high, fresh),
+            Tier::new(high, retry),
+            Tier::new(normal, fresh),
+            Tier::new(normal, retry),
+        ]
+    };
+
+    pub(super) const fn new(priority: Priority, trial: Trial) -> Self {
+        Tier { priority, trial }
+    }
+
+    fn index(self) -> usize {
+        let by_priority = match self.priority {
+            Priority::High => 0,
+            Priority::Normal => 2,
+        };
+        by_priority
+            + match self.trial {
+                Trial::Fresh => 0,
+                Trial::Retry => 1,
+            }
+    }
+
+    /// Lower goes first.
+    fn rank(self) -> usize {
+        self.index()
+    }
+}
+
+/// A chunk's place among those that wait, kept by whoever may have to take it out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    tier: Tier,
+    dataset_id: DatasetId,
+    ticket: u64,
+}
+
+/// Who gets a free slot.
+pub(super) enum Grant {
+    /// A chunk that waits: its transfer is to begin. It has no file in flight by that.
+    Newcomer(ChunkId),
+    /// A file of a transfer that has begun.
+    File {
+        transfer: Arc<Transfer>,
+        index: usize,
+    },
+}
+
+/// A transfer with files that are still to be handed out.
+struct Begun {
+    transfer: Arc<Transfer>,
+    tier: Tier,
+    in_flight: usize,
+    /// Last first. Never empty.
+    files: Vec<(usize, HostId)>,
+}
+
+/// A file in flight.
+struct Flight {
+    transfer: Arc<Transfer>,
+    index: usize,
+    host: HostId,
+    tier: Tier,
+    called_back: bool,
+}
+
+/// Names a host until the scheduler is changed again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostRef(HostId);
+
+impl Flight {
+    /// Until when it may bring nothing while a chunk waits that was never tried; `None` if it has
+    /// brought nothing at all.
+    fn patience_ends(&self) -> Option<Moment> {
+        let arrived = self.transfer.last_arrival(self.index);
+        arrived.map(|at| at + PATIENCE)
+    }
+}
+
+/// See the module's documentation.
+pub(super) struct Scheduler {
+    slots: usize,
+    hosts: Hosts,
+    begun: Vec<Begun>,
+    flights: Vec<Flight>,
+    /// How many chunks wait in each tier.
+    waiting: [usize; TIERS],
+    next_ticket: u64,
+    /// Whose turn it is between two that have nothing in flight.
+    newcomers_turn: bool,
+    /// When an attempt that brings something now may be called back, if it stops.
+    look_again: Option<Moment>,
+}
+
+impl Scheduler {
+    pub(super) fn new(slots: usize, per_host: usize) -> Self {
+        Scheduler {
+            slots,
+            hosts: Hosts::new(per_host),
+            begun: Vec::new(),
+            flights: Vec::new(),
+            waiting: [0; TIERS],
+            next_ticket: 0,
+            newcomers_turn: true,
+            look_again: None,
+        }
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots;
+    }
+
+    pub(super) fn slots_per_host(&self) -> usize {
+        self.hosts.limit()
+    }
+
+    pub(super) fn set_slots_per_host(&mut self, limit: usize) {
+        self.hosts.set_limit(limit);
+    }
+
+    pub(super) fn files_in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Puts a chunk among those that wait, for the files of `spec` that `missing` names.
+    pub(super) fn push(
+        &mut self,
+        tier: Tier,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Place {
+        self.next_ticket += 1;
+        let place = Place {
+            tier,
+            dataset_id: spec.dataset_id,
+            ticket: self.next_ticket,
+        };
+        self.insert(place, spec, missing);
+        place
+    }
+
+    fn insert(&mut self, place: Place, spec: &ChunkSpec, missing: impl Fn(usize) -> bool) {
+        self.waiting[place.tier.index()] += 1;
+        let files = spec.files.iter().enumerate();
+        let mut files = files.filter(|(index, _)| missing(*index)).peekable();
+        if files.peek().is_none() {
+            // All of it is staged: it only needs somebody to commit it.
+            self.hosts.insert(spec.files[0].host(), &place, spec.id);
+        }
+        for (_, file) in files {
+            // The second file of a host finds the chunk there.
+            self.hosts.insert(file.host(), &place, spec.id);
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: Place, spec: &ChunkSpec) {
+        let mut waited = false;
+        for file in &spec.files {
+            waited |= self.hosts.remove(file.host(), &place, spec.id);
+        }
+        self.waiting[place.tier.index()] -= usize::from(waited);
+    }
+
+    /// The same place in another tier.
+    pub(super) fn lift(
+        &mut self,
+        place: Place,
+        priority: Priority,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Place {
+        self.remove(place, spec);
+        let tier = Tier::new(priority, place.tier.trial);
+        let place = Place { tier, ..place };
+        self.insert(place, spec, missing);
+        place
+    }
+
+    /// A newcomer's transfer begins.
+    pub(super) fn begin(
+        &mut self,
+        place: Place,
+        transfer: &Arc<Transfer>,
+        missing: impl Fn(usize) -> bool,
+    ) {
+        let spec = &transfer.spec;
+        if let Some((host, _)) = self.hosts.peek(place.tier) {
+            self.hosts.passed(host, &place);
+        }
+        // Before it leaves the hosts, which forget each other when nothing needs them.
+        let promise = |hosts: &mut Hosts, file: &FileSpec| hosts.promise(file.host());
+        let files = spec.files.iter().enumerate().rev();
+        let files: Vec<(usize, HostId)> = files
+            .filter(|(index, _)| missing(*index))
+            .map(|(index, file)| (index, promise(&mut self.hosts, file)))
+            .collect();
+        self.remove(place, spec);
+        self.newcomers_turn = false;
+        if !files.is_empty() {
+            self.begun.push(Begun {
+                transfer: transfer.clone(),
+                tier: place.tier,
+                in_flight: 0,
+                files,
+            });
+        }
+    }
+
+    /// No more files of the transfer are handed out.
+    pub(super) fn stop(&mut self, attempt: u64) {
+        let same = |begun: &Begun| begun.transfer.attempt == attempt;
+        if let Some(at) = self.begun.iter().position(same) {
+            for (_, host) in self.begun.remove(at).files {
+                self.hosts.withdraw(host);
+            }
+        }
+    }
+
+    /// Who gets a slot now, if one is free and somebody can use it.
+    pub(super) fn next(&mut self) -> Option<Grant> {
+        if self.flights.len() >= self.slots {
+            return None;
+        }
+        let begun = self.next_begun();
+        let newcomer = self.next_newcomer();
+        match (begun, newcomer) {
+            (Some((at, _)), Some((tier, _))) if self.begun_goes_first(at, tier) => {
+                self.newcomers_turn = true;
+                begun.map(|(at, file)| self.hand_out(at, file))
+            }
+            (_, Some((_, id))) => Some(Grant::Newcomer(id)),
+            (Some((at, file)), None) => Some(self.hand_out(at, file)),
+            (None, None) => None,
+        }
+    }
+
+    fn begun_goes_first(&self, at: usize, newcomer: Tier) -> bool {
+        let begun = &self.begun[at];
+        if begun.tier != newcomer {
+            return begun.tier.rank() < newcomer.rank();
+        }
+        let many = self.begun.len() >= self.slots.saturating_mul(BEGUN_FIRST_PER_SLOT);
+        begun.in_flight == 0 && !self.newcomers_turn || many
+    }
+
+    fn next_newcomer(&self) -> Option<(Tier, ChunkId)> {
+        let most = self.slots.saturating_mul(BEGUN_PER_SLOT);
+        if self.begun.len() >= most && self.active_begun() >= most {
+            return None;
+        }
+        Tier::ALL
+            .iter()
+            .find_map(|tier| self.hosts.peek(*tier).map(|(_, id)| (*tier, id)))
+    }
+
+    /// Begun transfers that do not only wait for a host to come back.
+    fn active_begun(&self) -> usize {
+        let rests = |host: HostId| {
+            let host = self.hosts.get(host);
+            host.is_some_and(|host| host.health.is_resting())
+        };
+        let active = |begun: &&Begun| {
+            begun.in_flight > 0 || begun.files.iter().any(|(_, host)| !rests(*host))
+        };
+        self.begun.iter().filter(active).count()
+    }
+
+    /// The begun transfer that goes next, and which of its files.
+    fn next_begun(&self) -> Option<(usize, usize)> {
+        let ready = |begun: &Begun| {
+            let files = begun.files.iter();
+            files.rev().position(|(_, host)| self.hosts.has_room(*host))
+        };
+        let candidates = self.begun.iter().enumerate();
+        candidates
+            .filter_map(|(at, begun)| Some((at, begun.files.len() - 1 - ready(begun)?)))
+            .min_by_key(|(at, _)| (self.begun[*at].tier.rank(), self.begun[*at].in_flight, *at))
+    }
+
+    fn hand_out(&mut self, at: usize, file: usize) -> Grant {
+        let begun = &mut self.begun[at];
+        let (index, host) = begun.files.remove(file);
+        begun.in_flight += 1;
+        let transfer = begun.transfer.clone();
+        self.hosts.take_off(host);
+        self.flights.push(Flight {
+            transfer: transfer.clone(),
+            index,
+            host,
+            tier: begun.tier,
+            called_back: false,
+        });
+        if begun.files.is_empty() {
+            self.begun.remove(at);
+        }
+        Grant::File { transfer, index }
+    }
+
+    /// A file that was handed out has landed. Returns what that says of its host.
+    pub(super) fn landed(
+        &mut self,
+        now: Moment,
+        (attempt, index): (u64, usize),
+        sign: HostSign,
+        backoff: &mut Backoff,
+    ) -> (Turn, Option<HostRef>) {
+        let Some(at) = self.flight(attempt, index) else {
+            return (Turn::Same, None);
+        };
+        let host = self.flights.swap_remove(at).host;
+        let same = |begun: &&mut Begun| begun.transfer.attempt == attempt;
+        if let Some(begun) = self.begun.iter_mut().find(same) {
+            begun.in_flight -= 1;
+        }
+        let turn = self
+            .hosts
+            .land(now, host, sign, |rests| backoff.rest(rests));
+        (turn, self.hosts.get(host).map(|_| HostRef(host)))
+    }
+
+    /// The host of a file in flight answered.
+    pub(super) fn answered(
+        &mut self,
+        now: Moment,
+        attempt: u64,
+        index: usize,
+    ) -> (Turn, Option<HostRef>) {
+        let Some(at) = self.flight(attempt, index) else {
+            return (Turn::Same, None);
+        };
+        let host = self.flights[at].host;
+        (self.hosts.answered(now, host), Some(HostRef(host)))
+    }
+
+    fn flight(&self, attempt: u64, index: usize) -> Option<usize> {
+        let same = |flight: &Flight| flight.index == index && flight.transfer.attempt == attempt;
+        self.flights.iter().position(same)
+    }
+
+    /// The attempts that are to be called back, so that chunks that were never tried get their
+    /// slots.
+    pub(super) fn to_call_back(&mut self, now: Moment) -> Vec<Arc<Transfer>> {
+        self.look_again = None;
+        let fresh = |tier: &Tier| tier.trial == Trial::Fresh;
+        let fresh_waiting: usize = Tier::ALL
+            .iter()
+            .filter(|tier| fresh(tier))
+            .map(|tier| self.waiting[tier.index()])
+            .sum();
+        let mut wanted = fresh_waiting.saturating_sub(self.called_back());
+        if wanted == 0 || self.flights.iter().all(|flight| fresh(&flight.tier)) {
+            return Vec::new();
+        }
+        let no_slot = self.flights.len() >= self.slots;
+        let mut back: Vec<Arc<Transfer>> = Vec::new();
+        for at in 0..self.flights.len() {
+            let flight = &self.flights[at];
+            let in_the_way = Tier::ALL.iter().filter(|tier| fresh(tier)).any(|tier| {
+                no_slot && self.hosts.has_ready(*tier) || self.hosts.is_full(*tier, flight.host)
+            });
+            if fresh(&flight.tier) || flight.called_back || !in_the_way || wanted == 0 {
+                continue;
+            }
+            match flight.patience_ends() {
+                Some(at) if at > now => {
+                    let look_again = self.look_again.map_or(at, |earlier| earlier.min(at));
+                    self.look_again = Some(look_again);
+                }
+                _ => {
+                    wanted -= 1;
+                    back.push(flight.transfer.clone());
+                    self.call_back(at);
+                }
+            }
+        }
+        back
+    }
+
+    fn called_back(&self) -> usize {
+        let called_back = |flight: &&Flight| flight.called_back;
+        self.flights.iter().filter(called_back).count()
+    }
+
+    /// All files of one transfer come back together.
+    fn call_back(&mut self, at: usize) {
+        let attempt = self.flights[at].transfer.attempt;
+        for flight in &mut self.flights {
+            flight.called_back |= flight.transfer.attempt == attempt;
+        }
+    }
+
+    /// The time `now` has come.
+    pub(super) fn wake(&mut self, now: Moment) {
+        self.hosts.wake(now);
+    }
+
+    /// When [`wake`](Self::wake) has something to do.
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        let rest = self.hosts.next_rest_end();
+        rest.into_iter().chain(self.look_again).min()
+    }
+
+    /// A chunk failed because its host was silent.
+    pub(super) fn suffered(&mut self, host: HostRef, chunk: ChunkId, error: &Error) {
+        self.hosts.suffered(host.0, chunk, error);
+    }
+
+    pub(super) fn take_sufferers(&mut self, host: HostRef) -> Vec<ChunkId> {
+        self.hosts.take_sufferers(host.0)
+    }
+
+    pub(super) fn name_of(&self, host: HostRef) -> String {
+        let host = self.hosts.get(host.0);
+        host.map_or_else(String::new, |host| host.name.to_string())
+    }
+
+    /// At most `limit` of the hosts that were given up, as a person wants to see them.
+    pub(super) fn given_up(&self, now: Moment, limit: usize) -> (usize, Vec<RestingHost>) {
+        let show = |host: &Host| {
+            RestingHost::new(
+                host.name.to_string(),
+                host.rest_left(now),
+                host.last_error.clone(),
+            )
+        };
+        let all = self.hosts.given_up().count();
+        (all, self.hosts.given_up().take(limit).map(show).collect())
+    }
+}
