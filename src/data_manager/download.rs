@@ -172,7 +172,7 @@ impl FetchObserver for FileObserver<'_> {
 
     fn arrived(&self, count: u64) {
         self.core.count_bytes(count);
-        self.transfer.note_arrival(self.index, self.core.now());
+        self.transfer.note_arrival(self.core.now());
         report_progress(self.core, self.transfer);
     }
 }

@@ -25,9 +25,8 @@ pub(super) struct Transfer {
     pub(super) cancel: CancelToken,
     /// In the order of `spec.files`.
     pub(super) files: Vec<FileProgress>,
-    /// When the last bytes of each file arrived, in ms since the manager was opened, plus one; 0
-    /// until some have. In the order of `spec.files`.
-    arrivals: Vec<AtomicU64>,
+    /// When bytes arrived last, in ms since the manager was opened, plus one; 0 until some have.
+    arrived_ms: AtomicU64,
     /// When progress was last reported, in ms since the manager was opened; 0 for never.
     reported_ms: AtomicU64,
     /// Protects what the jobs leave for each other. No IO, no wake under it.
@@ -66,7 +65,6 @@ pub(super) enum HandOut {
 impl Transfer {
     pub(super) fn new(spec: Arc<ChunkSpec>, attempt: u64, arrived: Arrived) -> Self {
         let files = spec.files.iter().map(|_| FileProgress::default()).collect();
-        let arrivals = spec.files.iter().map(|_| AtomicU64::new(0)).collect();
         let work = Work {
             stage: Stage::Preparing {
                 waiting: Vec::new(),
@@ -81,21 +79,22 @@ impl Transfer {
             attempt,
             cancel: CancelToken::new(),
             files,
-            arrivals,
+            arrived_ms: AtomicU64::new(0),
             reported_ms: AtomicU64::new(0),
             work: Mutex::new(work),
         }
     }
 
-    /// Bytes of a file arrived.
-    pub(super) fn note_arrival(&self, index: usize, now: Duration) {
+    /// Bytes arrived.
+    pub(super) fn note_arrival(&self, now: Duration) {
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.arrivals[index].store(now_ms.saturating_add(1), Ordering::Relaxed);
+        self.arrived_ms
+            .store(now_ms.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// When bytes of a file arrived last in this attempt.
-    pub(super) fn last_arrival(&self, index: usize) -> Option<Duration> {
-        let plus_one = self.arrivals[index].load(Ordering::Relaxed);
+    /// When bytes arrived last in this attempt.
+    pub(super) fn last_arrival(&self) -> Option<Duration> {
+        let plus_one = self.arrived_ms.load(Ordering::Relaxed);
         plus_one.checked_sub(1).map(Duration::from_millis)
     }
 

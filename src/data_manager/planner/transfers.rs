@@ -45,7 +45,7 @@ impl Planner {
 
     /// Calls attempts back that stand in the way of chunks that were never tried.
     pub(super) fn make_room(&mut self, now: Moment) {
-        for transfer in self.board.scheduler.to_call_back(now) {
+        for transfer in self.board.scheduler.call_back(now) {
             self.edit(transfer.spec.id, |entry, board| {
                 if let Some(running) = entry.running_mut(transfer.attempt) {
                     running.called_back = true;

@@ -17,18 +17,21 @@
 //! Where a chunk that was never tried finds no slot, an attempt that is not the first of its chunk
 //! and that brings nothing is called back: chunks that keep failing cost the others nothing.
 
+mod calling_back;
 mod health;
 mod hosts;
+mod tier;
 mod turns;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hosts::{Host, HostId, Hosts};
 
 pub(super) use self::health::Turn;
+use self::tier::TIERS;
+pub(super) use self::tier::{Place, Tier, Trial};
 use super::{Backoff, Moment};
-use crate::data_chunk::{ChunkId, ChunkSpec, DatasetId, FileSpec};
+use crate::data_chunk::{ChunkId, ChunkSpec, FileSpec};
 use crate::data_manager::stats::{Priority, RestingHost};
 use crate::data_manager::transfer::Transfer;
 use crate::data_source::HostSign;
@@ -38,71 +41,6 @@ use crate::error::Error;
 const BEGUN_PER_SLOT: usize = 4;
 /// From how many for each slot on those that have begun go first.
 const BEGUN_FIRST_PER_SLOT: usize = 2;
-/// How long an attempt that is not its chunk's first may bring nothing while others wait, once it
-/// has brought something.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A class of waiting chunks. The order of the variants is the order in which they go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tier {
-    pub(super) priority: Priority,
-    pub(super) trial: Trial,
-}
-
-/// Whether a chunk was tried before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Trial {
-    /// Never tried.
-    Fresh,
-    /// Failed before, and due again. A chunk that keeps failing is never chosen before one that
-    /// was not tried yet.
-    Retry,
-}
-
-const TIERS: usize = 4;
-
-impl Tier {
-    const ALL: [Tier; TIERS] = {
-        let (high, normal) = (Priority::High, Priority::Normal);
-        let (fresh, retry) = (Trial::Fresh, Trial::Retry);
-        [
-            Tier::new(high, fresh),
-            Tier::new(high, retry),
-            Tier::new(normal, fresh),
-            Tier::new(normal, retry),
-        ]
-    };
-
-    pub(super) const fn new(priority: Priority, trial: Trial) -> Self {
-        Tier { priority, trial }
-    }
-
-    fn index(self) -> usize {
-        let by_priority = match self.priority {
-            Priority::High => 0,
-            Priority::Normal => 2,
-        };
-        by_priority
-            + match self.trial {
-                Trial::Fresh => 0,
-                Trial::Retry => 1,
-            }
-    }
-
-    /// Lower goes first.
-    fn rank(self) -> usize {
-        self.index()
-    }
-}
-
-/// A chunk's place among those that wait, kept by whoever may have to take it out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    tier: Tier,
-    dataset_id: DatasetId,
-    ticket: u64,
-}
-
 /// Who gets a free slot.
 pub(super) enum Grant {
     /// A chunk that waits: its transfer is to begin. It has no file in flight by that.
@@ -135,15 +73,6 @@ struct Flight {
 /// Names a host until the scheduler is changed again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostRef(HostId);
-
-impl Flight {
-    /// Until when it may bring nothing while a chunk waits that was never tried; `None` if it has
-    /// brought nothing at all.
-    fn patience_ends(&self) -> Option<Moment> {
-        let arrived = self.transfer.last_arrival(self.index);
-        arrived.map(|at| at + PATIENCE)
-    }
-}
 
 /// See the module's documentation.
 pub(super) struct Scheduler {
@@ -309,7 +238,7 @@ impl Scheduler {
     fn begun_goes_first(&self, at: usize, newcomer: Tier) -> bool {
         let begun = &self.begun[at];
         if begun.tier != newcomer {
-            return begun.tier.rank() < newcomer.rank();
+            return begun.tier < newcomer;
         }
         let many = self.begun.len() >= self.slots.saturating_mul(BEGUN_FIRST_PER_SLOT);
         begun.in_flight == 0 && !self.newcomers_turn || many
@@ -346,7 +275,7 @@ impl Scheduler {
         let candidates = self.begun.iter().enumerate();
         candidates
             .filter_map(|(at, begun)| Some((at, begun.files.len() - 1 - ready(begun)?)))
-            .min_by_key(|(at, _)| (self.begun[*at].tier.rank(), self.begun[*at].in_flight, *at))
+            .min_by_key(|(at, _)| (self.begun[*at].tier, self.begun[*at].in_flight, *at))
     }
 
     fn hand_out(&mut self, at: usize, file: usize) -> Grant {
@@ -407,58 +336,6 @@ impl Scheduler {
     fn flight(&self, attempt: u64, index: usize) -> Option<usize> {
         let same = |flight: &Flight| flight.index == index && flight.transfer.attempt == attempt;
         self.flights.iter().position(same)
-    }
-
-    /// The attempts that are to be called back, so that chunks that were never tried get their
-    /// slots.
-    pub(super) fn to_call_back(&mut self, now: Moment) -> Vec<Arc<Transfer>> {
-        self.look_again = None;
-        let fresh = |tier: &Tier| tier.trial == Trial::Fresh;
-        let fresh_waiting: usize = Tier::ALL
-            .iter()
-            .filter(|tier| fresh(tier))
-            .map(|tier| self.waiting[tier.index()])
-            .sum();
-        let mut wanted = fresh_waiting.saturating_sub(self.called_back());
-        if wanted == 0 || self.flights.iter().all(|flight| fresh(&flight.tier)) {
-            return Vec::new();
-        }
-        let no_slot = self.flights.len() >= self.slots;
-        let mut back: Vec<Arc<Transfer>> = Vec::new();
-        for at in 0..self.flights.len() {
-            let flight = &self.flights[at];
-            let in_the_way = Tier::ALL.iter().filter(|tier| fresh(tier)).any(|tier| {
-                no_slot && self.hosts.has_ready(*tier) || self.hosts.is_full(*tier, flight.host)
-            });
-            if fresh(&flight.tier) || flight.called_back || !in_the_way || wanted == 0 {
-                continue;
-            }
-            match flight.patience_ends() {
-                Some(at) if at > now => {
-                    let look_again = self.look_again.map_or(at, |earlier| earlier.min(at));
-                    self.look_again = Some(look_again);
-                }
-                _ => {
-                    wanted -= 1;
-                    back.push(flight.transfer.clone());
-                    self.call_back(at);
-                }
-            }
-        }
-        back
-    }
-
-    fn called_back(&self) -> usize {
-        let called_back = |flight: &&Flight| flight.called_back;
-        self.flights.iter().filter(called_back).count()
-    }
-
-    /// All files of one transfer come back together.
-    fn call_back(&mut self, at: usize) {
-        let attempt = self.flights[at].transfer.attempt;
-        for flight in &mut self.flights {
-            flight.called_back |= flight.transfer.attempt == attempt;
-        }
     }
 
     /// The time `now` has come.
