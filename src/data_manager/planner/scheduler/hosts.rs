@@ -1,5 +1,8 @@
 //! The hosts that something waits for, that serve something, or that have failed.
 
+#[cfg(test)]
+mod recount;
+
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
@@ -35,6 +38,9 @@ pub(super) struct Host {
     /// Chunks that failed since it last answered, and only because it was silent. As many as
     /// silences end a spell of health, plus what was in flight then, plus one for each probe.
     pub(super) sufferers: Vec<ChunkId>,
+    /// It is back, and its sufferers were not taken yet: it is kept until then, also if nobody else
+    /// needs it.
+    is_back: bool,
     /// Why it was silent last.
     pub(super) last_error: Option<Error>,
     /// When it became idle, as a serial number; 0 while it is needed.
@@ -126,6 +132,7 @@ impl Hosts {
             waiting: Default::default(),
             standing: Default::default(),
             sufferers: Vec::new(),
+            is_back: false,
             last_error: None,
             idle_since: 0,
         });
@@ -232,6 +239,7 @@ impl Hosts {
         let before = rest_of(self.get(id));
         let turn = self.edit(id, |host| {
             let turn = change(host);
+            host.is_back |= turn == Turn::Back;
             if host.health.is_unremarkable() {
                 host.last_error = None;
             }
@@ -256,10 +264,13 @@ impl Hosts {
         });
     }
 
-    /// The chunks that failed only because of the host; it forgets them.
+    /// The chunks that failed only because of the host, which is back; it forgets them.
     pub(super) fn take_sufferers(&mut self, id: HostId) -> Vec<ChunkId> {
-        self.edit(id, |host| std::mem::take(&mut host.sufferers))
-            .unwrap_or_default()
+        let take = |host: &mut Host| {
+            host.is_back = false;
+            std::mem::take(&mut host.sufferers)
+        };
+        self.edit(id, take).unwrap_or_default()
     }
 
     /// Ends the rests whose time has come.
@@ -312,8 +323,10 @@ impl Hosts {
         let Some(host) = self.table[id.0].as_mut() else {
             return;
         };
-        let idle =
-            host.in_flight == 0 && host.promised == 0 && host.waiting.iter().all(Turns::is_empty);
+        let idle = host.in_flight == 0
+            && host.promised == 0
+            && !host.is_back
+            && host.waiting.iter().all(Turns::is_empty);
         if host.idle_since != 0 && (!idle || host.health.is_unremarkable()) {
             self.idle.remove(&(host.idle_since, id));
             host.idle_since = 0;

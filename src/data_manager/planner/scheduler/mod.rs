@@ -20,6 +20,8 @@
 mod calling_back;
 mod health;
 mod hosts;
+#[cfg(test)]
+pub(super) mod recount;
 mod tier;
 mod turns;
 

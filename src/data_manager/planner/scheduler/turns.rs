@@ -47,6 +47,14 @@ impl Turns {
         waiting.first().map(|(_, id)| *id)
     }
 
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (DatasetId, u64, ChunkId)> {
+        let datasets = self.datasets.iter();
+        datasets.flat_map(|(dataset, waiting)| {
+            waiting.iter().map(|(ticket, id)| (*dataset, *ticket, *id))
+        })
+    }
+
     /// A chunk of this dataset was chosen.
     pub(super) fn passed(&mut self, dataset_id: DatasetId) {
         self.last = Some(dataset_id);
