@@ -31,8 +31,8 @@ struct PendingDelete {
     completion: Completion,
     /// What it still waits for.
     parts: usize,
-    /// Whether the assignment waits for it.
-    for_assignment: bool,
+    /// The epoch of the assignment that caused it. The latest one waits for it, too.
+    epoch: Option<u64>,
 }
 
 /// The latest assignment.
@@ -42,11 +42,13 @@ pub(super) struct Assignment {
     pub(super) epoch: u64,
     /// Its slices are still coming in.
     pub(super) open: bool,
-    /// Ids of which nothing is known and which a call deleted since it began: a slice that names
-    /// one came too late. Empty while it is not open.
+    /// Ids that a call deleted since it began: a slice that names one came too late. Empty while it
+    /// is not open.
     pub(super) deleted: HashSet<ChunkId>,
     /// Whether the slices that came in differ from the assignment before.
     changed: bool,
+    /// The epoch that brought what differs from the assignment before; those after it joined.
+    since: u64,
     /// Ids and deletes that it waits for.
     pending: usize,
     /// The first bad entry's error.
@@ -73,9 +75,10 @@ impl Planner {
     pub(in crate::data_manager) fn assignment_begin(&mut self) -> u64 {
         let assignment = &mut self.board.assignment;
         assignment.epoch += 1;
-        assignment.open = true;
+        // One that is cut off may have changed something already.
+        let cut_off = std::mem::replace(&mut assignment.open, true);
         assignment.deleted.clear();
-        assignment.changed = assignment.epoch == 1;
+        assignment.changed = assignment.epoch == 1 || cut_off;
         assignment.refused_before = assignment.refused.take();
         assignment.failure = None;
         assignment.epoch
@@ -151,6 +154,7 @@ impl Planner {
         let text = |error: &Option<Error>| error.as_ref().map(ToString::to_string);
         assignment.changed |= text(&assignment.refused) != text(&assignment.refused_before);
         if assignment.changed {
+            assignment.since = epoch;
             self.board.supersede_assignment();
         }
         let assignment = &mut self.board.assignment;
@@ -164,24 +168,32 @@ impl Planner {
 }
 
 impl Entry {
+    /// Whether it is a part of the assignment whose task has not ended, or of the one that comes in.
+    pub(super) fn is_waited_for(&self, board: &Board) -> bool {
+        self.assigned > 0 && self.assigned >= board.assignment.since
+    }
+
     /// Whether neither an assignment nor a call in `epoch` named it.
     fn is_outside(&self, epoch: u64) -> bool {
         self.assigned != epoch && self.touched < epoch
     }
 
     fn assign(&mut self, now: Moment, epoch: u64, spec: Arc<ChunkSpec>, board: &mut Board) {
-        if self.touched == epoch {
-            // A call that came after this assignment had begun has the last word.
-            return;
-        }
-        board.assignment.changed |= self.assigned + 1 != epoch && self.assigned != epoch;
-        self.assigned = epoch;
         let known = self
             .wanted
             .as_ref()
             .is_some_and(|wanted| wanted.spec.same_content(&spec));
+        // A call that came after this assignment had begun has the last word.
+        let named = self.touched == epoch;
+        if named && !known {
+            return;
+        }
+        board.assignment.changed |= self.assigned + 1 != epoch && self.assigned != epoch;
+        self.assigned = epoch;
         board.assignment.changed |= !known;
-        let _task = self.want(now, spec, Asker::Assignment, board);
+        if !named {
+            let _task = self.want(now, spec, Asker::Assignment, board);
+        }
         let Some(wanted) = &self.wanted else { return };
         if !wanted.ended && !self.counted {
             self.counted = true;
@@ -196,7 +208,10 @@ impl Entry {
     pub(super) fn uncount(&mut self, outcome: Result<(), Error>, board: &mut Board) {
         if std::mem::take(&mut self.counted) {
             board.assignment.pending -= 1;
-            if let Err(error) = outcome {
+            // Not of one that only the assignment before had, and a call since.
+            if let Err(error) = outcome
+                && self.assigned == board.assignment.epoch
+            {
                 board.assignment.failure.get_or_insert(error);
             }
             board.end_assignment_if_reached();
@@ -216,7 +231,7 @@ impl Board {
         let delete = PendingDelete {
             completion: completion.clone(),
             parts,
-            for_assignment,
+            epoch: for_assignment.then_some(self.assignment.epoch),
         };
         self.deletes.pending.insert(id, delete);
         self.assignment.pending += usize::from(for_assignment);
@@ -235,9 +250,10 @@ impl Board {
             }
             if let Some(delete) = self.deletes.pending.remove(id) {
                 self.act(Action::Complete(delete.completion, outcome.clone()));
-                if delete.for_assignment {
+                if let Some(epoch) = delete.epoch {
                     self.assignment.pending -= 1;
-                    if outcome.is_err() && !self.assignment.open {
+                    let reversed = outcome.is_err() && epoch >= self.assignment.since;
+                    if reversed && !self.assignment.open {
                         self.supersede_assignment();
                     }
                     self.end_assignment_if_reached();
@@ -248,7 +264,7 @@ impl Board {
 
     pub(super) fn end_all_deletes(&mut self) {
         for (_, delete) in std::mem::take(&mut self.deletes.pending) {
-            self.assignment.pending -= usize::from(delete.for_assignment);
+            self.assignment.pending -= usize::from(delete.epoch.is_some());
             self.act(Action::Complete(delete.completion, Err(shut_down())));
         }
     }
