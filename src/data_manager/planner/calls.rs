@@ -76,15 +76,16 @@ impl Planner {
         if self.board.shut_down {
             return Completion::ended(Err(shut_down().with_chunk(id)));
         }
+        // Also where the id is known: it may be forgotten before a slice names it.
+        if self.board.assignment.open {
+            self.board.assignment.deleted.insert(id);
+        }
         if !self.entries.contains_key(&id) {
-            if self.board.assignment.open {
-                self.board.assignment.deleted.insert(id);
-            }
             return Completion::ended(Ok(()));
         }
         self.edit(id, |entry, board| {
             entry.touched = board.assignment.epoch;
-            if entry.assigned == board.assignment.epoch {
+            if entry.is_waited_for(board) {
                 board.supersede_assignment();
                 entry.assigned = 0;
             }
@@ -162,7 +163,7 @@ impl Entry {
                 let reason = "differs from the chunk that is present under this id";
                 return Completion::ended(Err(Error::refused(field, reason).with_chunk(spec.id)));
             }
-            if self.assigned == board.assignment.epoch && asker == Asker::Call {
+            if asker == Asker::Call && self.is_waited_for(board) {
                 board.supersede_assignment();
                 self.assigned = 0;
             }
@@ -283,7 +284,9 @@ impl Entry {
         }
         if self.running.is_some() {
             self.doom_running(board);
-        } else if self.abandoning.is_none() && board.partials.take(&StagingKey::of(&wanted.spec)) {
+        } else if self.abandoning.is_none()
+            && board.partials.take(&StagingKey::of(&wanted.spec)).is_some()
+        {
             self.abandoning = Some(Vec::new());
             board.act(Action::Abandon(StagingKey::of(&wanted.spec)));
         }
@@ -334,11 +337,11 @@ impl Entry {
         board.partials.take(key);
         self.abandoning = Some(Vec::new());
         board.act(Action::Abandon(*key));
-        if let Some(wanted) = &mut self.wanted
-            && StagingKey::of(&wanted.spec) == *key
-            && wanted.phase != Phase::Visible
-        {
-            wanted.fetched.fill(None);
+        if let Some(wanted) = &mut self.wanted {
+            if StagingKey::of(&wanted.spec) == *key && wanted.phase != Phase::Visible {
+                wanted.fetched.fill(None);
+            }
+            // Also if it is another content: one removal, or one transfer, of an id at a time.
             if let Phase::Waiting(place) = wanted.phase {
                 board.scheduler.remove(place, &wanted.spec);
                 wanted.phase = Phase::Settling;
