@@ -91,6 +91,7 @@ fn prepare(mut ticket: Ticket) {
     match staged {
         Ok(staging) => {
             let staging = Arc::new(staging);
+            (ticket.transfer).found_staged(|index| staging.part_bytes(index));
             for index in ticket.transfer.prepared(staging.clone()) {
                 submit_file(&ticket.core, &ticket.transfer, index, staging.clone());
             }

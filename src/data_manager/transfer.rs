@@ -1,7 +1,7 @@
 //! One attempt to bring a chunk here: what its jobs and its task share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ pub(super) struct Transfer {
     pub(super) files: Vec<FileProgress>,
     /// When bytes arrived last, in ms since the manager was opened, plus one; 0 until some have.
     arrived_ms: AtomicU64,
+    /// Whether anybody looked at what was staged before.
+    looked: AtomicBool,
     /// When progress was last reported, in ms since the manager was opened; 0 for never.
     reported_ms: AtomicU64,
     /// Protects what the jobs leave for each other. No IO, no wake under it.
@@ -80,8 +82,25 @@ impl Transfer {
             cancel: CancelToken::new(),
             files,
             arrived_ms: AtomicU64::new(0),
+            looked: AtomicBool::new(false),
             reported_ms: AtomicU64::new(0),
             work: Mutex::new(work),
+        }
+    }
+
+    /// The staging directory is there, with so many bytes of each file.
+    pub(super) fn found_staged(&self, len_bytes: impl Fn(usize) -> u64) {
+        for (index, file) in self.files.iter().enumerate() {
+            file.set(len_bytes(index), None);
+        }
+        self.looked.store(true, Ordering::Relaxed);
+    }
+
+    /// The bytes that it leaves in staging, where `before` were when it began.
+    pub(super) fn left_bytes(&self, before: u64) -> u64 {
+        match self.looked.load(Ordering::Relaxed) {
+            true => self.progress().0,
+            false => before,
         }
     }
 

@@ -44,13 +44,13 @@ impl FileProgress {
         self.total_plus_one.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    fn set(&self, done: u64, total: Option<u64>) {
+    pub(crate) fn set(&self, done: u64, total: Option<u64>) {
         self.done_bytes.store(done, Ordering::Relaxed);
         let plus_one = total.map_or(0, |total| total.saturating_add(1));
         self.total_plus_one.store(plus_one, Ordering::Relaxed);
     }
 
-    fn add(&self, count: u64) {
+    pub(crate) fn add(&self, count: u64) {
         self.done_bytes.fetch_add(count, Ordering::Relaxed);
     }
 }

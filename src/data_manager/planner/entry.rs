@@ -94,6 +94,8 @@ pub(super) struct Visible {
 /// A transfer with jobs on the blocking pool.
 pub(super) struct Running {
     pub(super) transfer: Arc<Transfer>,
+    /// What earlier attempts had left in staging when it began.
+    pub(super) staged_bytes: u64,
     /// How many files are still to be handed out.
     pub(super) to_hand_out: usize,
     /// Jobs that were handed out and have not ended.

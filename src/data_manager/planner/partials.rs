@@ -52,14 +52,12 @@ impl Partials {
         self.bytes += len_bytes;
     }
 
-    /// It is taken over, or goes; true if it was there.
-    pub(super) fn take(&mut self, key: &StagingKey) -> bool {
-        let Some(partial) = self.kept.remove(key) else {
-            return false;
-        };
+    /// It is taken over, or goes; its bytes, if it was there.
+    pub(super) fn take(&mut self, key: &StagingKey) -> Option<u64> {
+        let partial = self.kept.remove(key)?;
         self.by_expiry.remove(&(partial.expires, *key));
         self.bytes -= partial.len_bytes;
-        true
+        Some(partial.len_bytes)
     }
 
     /// The next one that has to go: it is too old, or the oldest while there is too much.
@@ -84,6 +82,13 @@ impl Partials {
 
     pub(super) fn counts(&self) -> PartialCounts {
         PartialCounts::new(self.kept.len(), self.bytes)
+    }
+
+    /// Each with its bytes and when it goes.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (StagingKey, u64, Moment)> {
+        let kept = self.kept.iter();
+        kept.map(|(key, partial)| (*key, partial.len_bytes, partial.expires))
     }
 }
 
@@ -111,7 +116,8 @@ mod tests {
         assert_eq!(partials.surplus(now), None);
         partials.put(now, key(3), 1, Duration::from_secs(60));
         assert_eq!(partials.surplus(now), Some(key(3)), "too old");
-        assert!(partials.take(&key(3)) && !partials.take(&key(3)));
+        assert_eq!(partials.take(&key(3)), Some(1));
+        assert_eq!(partials.take(&key(3)), None);
         partials.put(now, key(1), 61, Duration::ZERO);
         assert_eq!(partials.surplus(now), Some(key(2)), "too much");
         partials.take(&key(2));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::entry::{Entry, Leaving, Phase, Running, Visible};
 use super::scheduler::{Grant, HostRef, Turn};
-use super::{Action, Board, Moment, Planner, millis};
+use super::{Action, Board, Moment, Planner, millis, shut_down};
 use crate::data_chunk::{ChunkId, hex_encode};
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::{Arrived, Transfer};
@@ -158,7 +158,7 @@ impl Planner {
                 Ok(stored) => entry.committed(stored, board),
                 Err(_) if running.doomed => entry.wound_down(now, running, board),
                 Err(failure) => {
-                    let (left, _) = transfer.progress();
+                    let left = transfer.left_bytes(running.staged_bytes);
                     let key = StagingKey::of(&transfer.spec);
                     board.partials.put(now, key, left, Duration::ZERO);
                     entry.failed(now, failure, (end.arrived, running.called_back), board);
@@ -241,7 +241,7 @@ impl Entry {
         if let Phase::Waiting(place) = wanted.phase {
             board.scheduler.begin(place, &transfer, wanted.missing());
         }
-        board.partials.take(&StagingKey::of(&wanted.spec));
+        let staged = board.partials.take(&StagingKey::of(&wanted.spec));
         wanted.phase = Phase::Transferring;
         board.act(Action::Start(transfer.clone()));
         board.emit(Event::Started {
@@ -250,6 +250,7 @@ impl Entry {
         });
         self.running = Some(Running {
             transfer,
+            staged_bytes: staged.unwrap_or(0),
             to_hand_out,
             // The job that prepares.
             jobs: 1,
@@ -336,7 +337,7 @@ impl Entry {
             .as_ref()
             .is_some_and(|wanted| wanted.spec.same_content(&spec))
         {
-            let (left, _) = running.transfer.progress();
+            let left = running.transfer.left_bytes(running.staged_bytes);
             let key = StagingKey::of(&spec);
             board.partials.put(now, key, left, Duration::ZERO);
             board.end_deletes(&running.deletes, &Ok(()));
@@ -359,10 +360,7 @@ impl Entry {
         let id = wanted.spec.id;
         let setback = match failure {
             FetchFailure::Failed(setback) => setback,
-            FetchFailure::Cancelled if board.shut_down => {
-                self.wanted = None;
-                return;
-            }
+            FetchFailure::Cancelled if board.shut_down => return self.stop_wanting(board),
             FetchFailure::Cancelled if called_back => {
                 wanted.fetched = arrived;
                 self.enqueue(board);
@@ -380,8 +378,7 @@ impl Entry {
         wanted.last_error = Some(error.clone());
         let failures = wanted.failures;
         if board.shut_down {
-            self.wanted = None;
-            return;
+            return self.stop_wanting(board);
         }
         let mut delay = if permanent {
             board.backoff.longest()
@@ -409,6 +406,12 @@ impl Entry {
                 error,
             });
         }
+    }
+
+    /// A shutdown that has begun; perhaps it has not come to this id yet.
+    fn stop_wanting(&mut self, board: &mut Board) {
+        self.end_wanted(Err(shut_down()), board);
+        self.wanted = None;
     }
 
     /// Makes what backs off wait for a slot, if its time has come.

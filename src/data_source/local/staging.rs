@@ -105,6 +105,12 @@ impl Staging {
         self.parts.join(format!("{index}.part"))
     }
 
+    /// How many bytes of file number `index` are there, as far as one can see.
+    pub(crate) fn part_bytes(&self, index: usize) -> u64 {
+        let metadata = self.part_path(index).symlink_metadata();
+        metadata.map_or(0, |metadata| metadata.len())
+    }
+
     /// Removes what is left beside the files that got their names.
     pub(super) fn clear_parts(&self) -> Result<(), Error> {
         gone_is_fine(fs::remove_dir_all(&self.parts))
