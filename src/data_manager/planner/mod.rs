@@ -443,4 +443,6 @@ impl Entry {
 }
 
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod tests;

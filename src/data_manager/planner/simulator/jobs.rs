@@ -1,0 +1,586 @@
+//! What threads and tasks do: `core.rs` and `download.rs`, with plain data in place of sockets and
+//! files.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::super::{Action, JobEnd, LeavingJob, TransferEnd, lost_job};
+use super::caller::number_of;
+use super::clock::Event;
+use super::disk::{End, Part};
+use super::duty::{Duty, Fact, Fate, Fetch, Lasting};
+use super::origin::{Reply, STALL_TIMEOUT};
+use super::world::{Stage, World};
+use crate::data_manager::transfer::{Outcome, Transfer};
+use crate::data_source::{
+    CancelToken, CommitError, FetchFailure, FetchedFile, HostSign, Setback, StagingKey, StoredChunk,
+};
+use crate::error::{Error, ErrorKind};
+
+impl World {
+    /// Does one thing; returns what the same thread does next, before all else.
+    pub(super) fn perform(&mut self, duty: Duty) -> Vec<Duty> {
+        match duty {
+            Duty::Pause(_) | Duty::Read { .. } => unreachable!("the world pauses"),
+            Duty::ReadEnded { attempt, index } => {
+                self.life.reads.remove(&(attempt, index));
+                Vec::new()
+            }
+            Duty::Act(action) => self.act(action),
+            Duty::LetGo(number) => {
+                let mut references = self.life.references.iter_mut();
+                if let Some(reference) = references.find(|r| r.number == number) {
+                    reference.passing = false;
+                }
+                self.drop_if_last(number);
+                Vec::new()
+            }
+            Duty::TellReleases => self.tell_releases(),
+            Duty::Tell(fact) => self.tell(fact),
+            Duty::Finish(transfer) => {
+                transfer.finish();
+                self.look_for_outcome(transfer.attempt);
+                Vec::new()
+            }
+            Duty::Bring(transfer, outcome) => self.bring(transfer, outcome),
+            Duty::Prepare(transfer) => self.prepare(&transfer),
+            Duty::Open(transfer, index) => self.open(transfer, index),
+            Duty::Opened(fetch) => self.opened(fetch),
+            Duty::Receive(fetch) => self.receive(fetch),
+            Duty::Store(fetch, count) => self.store(fetch, count),
+            Duty::EndFile(transfer, index, result) => self.end_file(transfer, index, result),
+            Duty::Commit(transfer, files) => self.commit(transfer, files),
+            Duty::Leave(stored, job) => self.leave(&stored, job),
+            Duty::Abandon(key) => self.abandon(key),
+            Duty::Lasts(generation, what) => {
+                self.disk.lasts(generation, what);
+                Vec::new()
+            }
+            Duty::BreakOff(token) => self.break_off(&token),
+            Duty::Examine(stored) => {
+                let on_disk = self.disk.chunks.get(&stored.generation);
+                let damaged = on_disk.is_none_or(|on_disk| on_disk.damaged);
+                let key = (stored.spec.id, stored.generation);
+                Vec::from_iter(damaged.then_some(Duty::Tell(Fact::Damaged(key))))
+            }
+            Duty::ShutDown(from) => self.shut_down_slice(from),
+        }
+    }
+
+    /// `Core::act`.
+    fn act(&mut self, action: Action) -> Vec<Duty> {
+        match action {
+            Action::Start(transfer) => self.start_transfer(&transfer),
+            Action::Fetch(transfer, index) => match self.stage_of(transfer.attempt) {
+                Some(Stage::Preparing(waiting)) => waiting.push(index),
+                Some(Stage::Ready) => self.submit_file(transfer, index),
+                Some(Stage::Failed) | None => self.lose(&transfer, index),
+            },
+            Action::Finish(transfer) => return vec![Duty::Finish(transfer)],
+            Action::Cancel(token) => self.spawn([Duty::BreakOff(token)]),
+            Action::Abandon(key) => {
+                let pause = Duty::Pause(self.millis(0..10));
+                self.spawn([pause, Duty::Abandon(key)]);
+            }
+            Action::Leaving(stored, job) => {
+                let pause = Duty::Pause(self.millis(0..20));
+                self.spawn([pause, Duty::Leave(stored, job)]);
+            }
+            Action::Complete(completion, outcome) => {
+                self.life.completing -= 1;
+                completion.complete(outcome);
+            }
+            Action::Alarm { at, number } => self.set_alarm(at, number),
+            Action::Publish(_) | Action::Retract(_) | Action::Emit(_) => {
+                unreachable!("carried out under the lock")
+            }
+        }
+        Vec::new()
+    }
+
+    fn stage_of(&mut self, attempt: u64) -> Option<&mut Stage> {
+        let attempt = self.life.attempts.get_mut(&attempt);
+        attempt.map(|attempt| &mut attempt.stage)
+    }
+
+    /// `download::start`.
+    fn start_transfer(&mut self, transfer: &Arc<Transfer>) {
+        let (operation, completer) = crate::io_operation::IoOperation::new();
+        let broken_off = self.life.broken_off.clone();
+        let number = transfer.attempt;
+        let hook = transfer
+            .cancel
+            .on_cancel(move || broken_off.lock().push(number));
+        if let Some(attempt) = self.life.attempts.get_mut(&number) {
+            attempt.operation = Some(operation);
+            attempt.hook = Some(Box::new(hook));
+        }
+        transfer.bind(completer);
+        self.look_for_outcome(number);
+        let pause = Duty::Pause(self.millis(0..4));
+        self.spawn([pause, Duty::Prepare(transfer.clone())]);
+    }
+
+    /// Polls the task, as the executor would once it is woken.
+    fn look_for_outcome(&mut self, attempt: u64) {
+        let Some(attempt) = self.life.attempts.get_mut(&attempt) else {
+            return;
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = attempt.operation.as_mut().map(|operation| {
+            let operation = Pin::new(operation);
+            operation.poll(&mut context)
+        });
+        if let Some(Poll::Ready(outcome)) = polled {
+            attempt.operation = None;
+            let transfer = attempt.transfer.clone();
+            let id = transfer.spec.id;
+            let outcome = outcome.unwrap_or_else(|lost| Err(lost_job(id, &lost.to_string())));
+            self.spawn([Duty::Bring(transfer, outcome)]);
+        }
+    }
+
+    /// `download::prepare`.
+    fn prepare(&mut self, transfer: &Arc<Transfer>) -> Vec<Duty> {
+        let key = StagingKey::of(&transfer.spec);
+        if self.life.abandoning.iter().any(|other| other.id == key.id) {
+            self.fail("fetches into what is being removed");
+        }
+        let lost = self.disk.trouble > 0 && self.rng.u32(..100) == 0;
+        let failure = if transfer.cancel.is_cancelled() {
+            Some(FetchFailure::Cancelled)
+        } else if lost {
+            Some(lost_job(key.id, "it panicked"))
+        } else if self.disk.end(&mut self.rng, true) != End::Well {
+            Some(Setback::transient(self.disk.error()).into())
+        } else {
+            None
+        };
+        let next = match failure {
+            None => Stage::Ready,
+            Some(_) => Stage::Failed,
+        };
+        let stage = self.stage_of(transfer.attempt);
+        let Some(Stage::Preparing(waiting)) = stage.map(|stage| std::mem::replace(stage, next)) else {
+            self.fail("prepared twice, or after the end");
+        };
+        let end = match failure {
+            None => {
+                let staged = self.disk.staging.entry(key).or_default();
+                let files = transfer.spec.files.len();
+                staged.parts.resize(files, Part::default());
+                self.life.leaked.remove(&key);
+                transfer.found_staged(|index| staged.parts[index].bytes);
+                for index in waiting {
+                    self.submit_file(transfer.clone(), index);
+                }
+                JobEnd::Done
+            }
+            Some(failure) => {
+                transfer.not_prepared(failure);
+                for index in waiting {
+                    self.lose(transfer, index);
+                }
+                JobEnd::Failed
+            }
+        };
+        let ended = Fact::JobEnded(transfer.clone(), None, end);
+        vec![Duty::Tell(ended)]
+    }
+
+    fn submit_file(&mut self, transfer: Arc<Transfer>, index: usize) {
+        let pause = Duty::Pause(self.millis(0..4));
+        self.spawn([pause, Duty::Open(transfer, index)]);
+    }
+
+    /// A job that panicked, or was never run: `Ticket::report_lost`.
+    fn lose(&mut self, transfer: &Arc<Transfer>, index: usize) {
+        let failure = match transfer.cancel.is_cancelled() {
+            true => FetchFailure::Cancelled,
+            false => lost_job(transfer.spec.id, "it panicked or was never run"),
+        };
+        transfer.file_ended(index, Err(failure));
+        let file = Some((index, HostSign::None));
+        let ended = Fact::JobEnded(transfer.clone(), file, JobEnd::Failed);
+        self.spawn([Duty::Tell(ended)]);
+    }
+
+    /// `Fetcher::fetch`, up to the request.
+    fn open(&mut self, transfer: Arc<Transfer>, index: usize) -> Vec<Duty> {
+        let end = |result| Duty::EndFile(transfer.clone(), index, result);
+        if transfer.cancel.is_cancelled() {
+            return vec![end(Err(FetchFailure::Cancelled))];
+        }
+        if self.disk.end(&mut self.rng, false) != End::Well {
+            let setback = Setback::transient(self.disk.error());
+            return vec![end(Err(setback.into()))];
+        }
+        let part = self.part_mut(&transfer, index);
+        if let Some(fetched) = part.complete {
+            let len = fetched.len_bytes;
+            transfer.files[index].set(len, Some(len));
+            return vec![end(Ok(fetched))];
+        }
+        let host = self.host_of(&transfer, index);
+        let mood = (self.mood_of)(number_of(transfer.spec.id));
+        let (attempt, reply) = (transfer.attempt, self.hosts[host].ask(mood, &mut self.rng));
+        match reply {
+            Reply::Lost => {
+                self.lose(&transfer, index);
+                Vec::new()
+            }
+            Reply::Unreachable(delay, setback) => {
+                vec![Duty::Pause(delay), end(Err(setback.into()))]
+            }
+            Reply::No(delay, setback) => {
+                let read = Duty::Read { attempt, index, delay };
+                vec![read, end(Err(setback.into()))]
+            }
+            Reply::Yes(delay, fate) => {
+                let read = Duty::Read { attempt, index, delay };
+                let total = super::caller::size_of(&transfer.spec, index);
+                let fetch = Fetch { transfer, index, host, total, fate };
+                vec![read, Duty::Opened(fetch)]
+            }
+        }
+    }
+
+    fn part_mut(&mut self, transfer: &Transfer, index: usize) -> &mut Part {
+        let staged = self.disk.staging.entry(StagingKey::of(&transfer.spec)).or_default();
+        staged.touched = self.clock.now;
+        let files = transfer.spec.files.len();
+        staged.parts.resize(files, Part::default());
+        &mut staged.parts[index]
+    }
+
+    pub(super) fn host_of(&self, transfer: &Transfer, index: usize) -> usize {
+        super::caller::host_number(transfer.spec.files[index].host())
+    }
+
+    fn opened(&mut self, fetch: Fetch) -> Vec<Duty> {
+        let (transfer, index) = (fetch.transfer.clone(), fetch.index);
+        let bytes = self.part_mut(&transfer, index).bytes;
+        transfer.files[index].set(bytes, Some(fetch.total));
+        let answered = Fact::Answered(transfer, index);
+        vec![Duty::Tell(answered), Duty::Receive(fetch)]
+    }
+
+    /// Waits for the next bytes, or sees that there are no more.
+    fn receive(&mut self, fetch: Fetch) -> Vec<Duty> {
+        let (transfer, index) = (fetch.transfer.clone(), fetch.index);
+        let attempt = transfer.attempt;
+        let end = |result| Duty::EndFile(transfer.clone(), index, result);
+        if transfer.cancel.is_cancelled() {
+            return vec![end(Err(FetchFailure::Cancelled))];
+        }
+        let have = self.part_mut(&transfer, index).bytes;
+        let half_way = have >= fetch.total / 2;
+        let broke_off = || {
+            let error = Error::new(ErrorKind::Network, "the transfer broke off");
+            let mut setback = Setback::transient(error);
+            setback.host = HostSign::Answered;
+            FetchFailure::from(setback)
+        };
+        match fetch.fate {
+            Fate::CutHalfWay if half_way => return vec![end(Err(broke_off()))],
+            Fate::StallsHalfWay | Fate::StallsAtOnce
+                if half_way || fetch.fate == Fate::StallsAtOnce =>
+            {
+                let delay = STALL_TIMEOUT;
+                let read = Duty::Read { attempt, index, delay };
+                return vec![read, end(Err(broke_off()))];
+            }
+            _ => {}
+        }
+        if have == fetch.total {
+            return vec![self.check_file(&fetch)];
+        }
+        let count = fetch.total.div_ceil(4).min(fetch.total - have);
+        let delay = self.hosts[fetch.host].time_for(count);
+        let read = Duty::Read { attempt, index, delay };
+        vec![read, Duty::Store(fetch, count)]
+    }
+
+    fn store(&mut self, fetch: Fetch, count: u64) -> Vec<Duty> {
+        let (transfer, index) = (fetch.transfer.clone(), fetch.index);
+        if transfer.cancel.is_cancelled() {
+            return vec![Duty::EndFile(transfer, index, Err(FetchFailure::Cancelled))];
+        }
+        if self.disk.end(&mut self.rng, true) != End::Well {
+            let setback = Setback::transient(self.disk.error());
+            return vec![Duty::EndFile(transfer, index, Err(setback.into()))];
+        }
+        self.part_mut(&transfer, index).bytes += count;
+        transfer.files[index].add(count);
+        transfer.note_arrival(self.now());
+        vec![Duty::Receive(fetch)]
+    }
+
+    fn check_file(&mut self, fetch: &Fetch) -> Duty {
+        let (transfer, index) = (&fetch.transfer, fetch.index);
+        let fails = self.disk.end(&mut self.rng, true) != End::Well;
+        let error = self.disk.error();
+        let part = self.part_mut(transfer, index);
+        let result = if fetch.fate == Fate::WrongDigest {
+            *part = Part::default();
+            let file = &transfer.spec.files[index].name;
+            let error = Error::new(ErrorKind::Digest, "a wrong digest").with_file(file);
+            let mut setback = Setback::transient(error);
+            setback.host = HostSign::Answered;
+            Err(setback.into())
+        } else if fails {
+            *part = Part::default();
+            Err(Setback::transient(error).into())
+        } else {
+            let fetched = FetchedFile {
+                len_bytes: fetch.total,
+                xxh3: 1,
+            };
+            part.complete = Some(fetched);
+            Ok(fetched)
+        };
+        Duty::EndFile(transfer.clone(), index, result)
+    }
+
+    /// The end of `download::fetch_file`, and its ticket's.
+    fn end_file(
+        &mut self,
+        transfer: Arc<Transfer>,
+        index: usize,
+        result: Result<FetchedFile, FetchFailure>,
+    ) -> Vec<Duty> {
+        // A source whose socket was closed under it says that it was cancelled.
+        let cancelled = transfer.cancel.is_cancelled();
+        let result = match result {
+            Err(FetchFailure::Failed(setback))
+                if cancelled
+                    && setback.host != HostSign::None
+                    && setback.error.kind() != ErrorKind::Digest =>
+            {
+                Err(FetchFailure::Cancelled)
+            }
+            result => result,
+        };
+        let end = match &result {
+            Ok(_) => JobEnd::Done,
+            Err(FetchFailure::Failed(setback)) if setback.permanent => JobEnd::Hopeless,
+            Err(_) => JobEnd::Failed,
+        };
+        let sign = match &result {
+            Ok(_) => HostSign::Answered,
+            Err(FetchFailure::Failed(setback)) => setback.host,
+            Err(FetchFailure::Cancelled) => HostSign::None,
+        };
+        if let Err(FetchFailure::Failed(setback)) = &result {
+            let kind = setback.error.kind();
+            if setback.permanent || kind == ErrorKind::Digest {
+                self.ledger.hopeless(&transfer.spec, kind);
+            }
+        }
+        let id = number_of(transfer.spec.id);
+        let attempt = transfer.attempt;
+        self.note(|| {
+            let result = result.as_ref().map(|file| file.len_bytes);
+            format!("    {id} attempt {attempt} file {index}: {result:?}")
+        });
+        transfer.file_ended(index, result);
+        let ended = Fact::JobEnded(transfer, Some((index, sign)), end);
+        vec![Duty::Tell(ended)]
+    }
+
+    /// `download::bring`, after its await.
+    fn bring(&mut self, transfer: Arc<Transfer>, outcome: Outcome) -> Vec<Duty> {
+        match outcome {
+            Ok(files) => vec![Duty::Tell(Fact::MayCommit(transfer, files))],
+            Err(failure) => vec![Duty::Tell(failed(transfer, failure))],
+        }
+    }
+
+    /// A commit gets to its rename.
+    fn commit(&mut self, transfer: Arc<Transfer>, files: Vec<FetchedFile>) -> Vec<Duty> {
+        let pause = Duty::Pause(self.millis(0..10));
+        let count = files.len();
+        let key = StagingKey::of(&transfer.spec);
+        let end = self.disk.end(&mut self.rng, true);
+        if end == End::FailsBefore {
+            // What was moved by then is fetched again.
+            if self.rng.bool()
+                && let Some(staged) = self.disk.staging.get_mut(&key)
+            {
+                staged.parts.fill(Part::default());
+            }
+            let error = CommitError::not_there(self.disk.error());
+            let end = TransferEnd::of_commit(Err(error), count);
+            return vec![pause, Duty::Tell(Fact::TransferEnded(transfer, end))];
+        }
+        let stored = self.disk.commit(&transfer.spec, files, transfer.attempt);
+        let generation = stored.generation;
+        self.note(|| format!("    {} g{generation} on disk: {end:?}", number_of(key.id)));
+        let lasts = match end {
+            End::Well => vec![Duty::Lasts(generation, Lasting::Chunk)],
+            _ => Vec::new(),
+        };
+        let committed = match end {
+            End::Well => Ok(stored),
+            _ => Err(CommitError {
+                error: self.disk.error(),
+                left_behind: Some(stored),
+            }),
+        };
+        if committed.is_err()
+            && let Some(on_disk) = self.disk.chunks.get_mut(&generation)
+        {
+            on_disk.condemned = true;
+        }
+        let end = TransferEnd::of_commit(committed, count);
+        let told = Duty::Tell(Fact::TransferEnded(transfer, end));
+        std::iter::once(pause).chain(lasts).chain([told]).collect()
+    }
+
+    /// A job about a leaving generation gets to where it changes something.
+    fn leave(&mut self, stored: &StoredChunk, job: LeavingJob) -> Vec<Duty> {
+        let generation = stored.generation;
+        let end = self.disk.end(&mut self.rng, job == LeavingJob::Bury);
+        self.note(|| format!("    {} g{generation} {job:?}: {end:?}", number_of(stored.spec.id)));
+        if end != End::FailsBefore {
+            self.disk.leave(generation, job);
+        }
+        let what = match job {
+            LeavingJob::Bury | LeavingJob::Exhume => Lasting::Tombstone,
+            LeavingJob::Remove | LeavingJob::Quarantine => Lasting::Removal,
+        };
+        let lasts = (end == End::Well).then_some(Duty::Lasts(generation, what));
+        let result = match end {
+            End::Well => Ok(()),
+            _ => Err(self.disk.error()),
+        };
+        let pause = Duty::Pause(self.millis(0..10));
+        let fact = Fact::LeavingEnded((stored.spec.id, generation), result);
+        std::iter::once(pause)
+            .chain(lasts)
+            .chain([Duty::Tell(fact)])
+            .collect()
+    }
+
+    fn abandon(&mut self, key: StagingKey) -> Vec<Duty> {
+        match self.disk.end(&mut self.rng, false) {
+            End::Well => {
+                self.disk.staging.remove(&key);
+            }
+            _ => {
+                self.life.leaked.insert(key);
+            }
+        }
+        let pause = Duty::Pause(self.millis(0..4));
+        vec![pause, Duty::Tell(Fact::Abandoned(key))]
+    }
+
+    fn break_off(&mut self, token: &CancelToken) -> Vec<Duty> {
+        token.cancel();
+        let attempts = std::mem::take(&mut *self.life.broken_off.lock());
+        for attempt in attempts {
+            let reads = self.life.reads.range((attempt, 0)..=(attempt, usize::MAX));
+            let reads: Vec<_> = reads.map(|(at, key)| (*at, *key)).collect();
+            for (at, key) in reads {
+                self.life.reads.remove(&at);
+                if let Some(event) = self.clock.take(key) {
+                    self.clock.after(Duration::from_millis(1), event);
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Tells the planner a fact, and what follows from its answer.
+    fn tell(&mut self, fact: Fact) -> Vec<Duty> {
+        match fact {
+            Fact::JobEnded(transfer, file, end) => {
+                if let Some((index, sign)) = file {
+                    self.landed(&transfer, index, sign);
+                }
+                let (last, mut duties) =
+                    self.decide(|planner, now| planner.job_ended(now, &transfer, file, end));
+                duties.extend(last.then_some(Duty::Finish(transfer)));
+                duties
+            }
+            Fact::Answered(transfer, index) => {
+                let host = transfer.spec.files[index].host();
+                self.life.watches.sign(host, HostSign::Answered);
+                self.decide(|planner, now| planner.host_answered(now, &transfer, index)).1
+            }
+            Fact::MayCommit(transfer, files) => {
+                let (may, mut duties) = self.decide(|planner, _| planner.may_commit(&transfer));
+                let pause = Duty::Pause(self.millis(0..10));
+                match may {
+                    true => duties.extend([pause, Duty::Commit(transfer, files)]),
+                    false => duties.push(Duty::Tell(failed(transfer, FetchFailure::Cancelled))),
+                }
+                duties
+            }
+            Fact::TransferEnded(transfer, end) => {
+                self.life.attempts.remove(&transfer.attempt);
+                self.note(|| format!("    {} attempt {} ended", number_of(transfer.spec.id), transfer.attempt));
+                self.decide(|planner, now| planner.transfer_ended(now, &transfer, end)).1
+            }
+            Fact::LeavingEnded(key, result) => {
+                self.life.leaving_jobs.remove(&key.1);
+                self.decide(|planner, now| planner.leaving_job_ended(now, key, result)).1
+            }
+            Fact::Abandoned(key) => {
+                self.life.abandoning.remove(&key);
+                self.decide(|planner, now| planner.abandoned(now, key.id)).1
+            }
+            Fact::Damaged(key) => self.tell_damage(key),
+            Fact::Tick(number) => {
+                if !self.alarm_rings(number) {
+                    return Vec::new();
+                }
+                let now = self.now();
+                self.life.watches.tick(now);
+                self.decide(|planner, now| planner.tick(now)).1
+            }
+        }
+    }
+
+    fn landed(&mut self, transfer: &Transfer, index: usize, sign: HostSign) {
+        let landed = self.life.in_flight.remove(&(transfer.attempt, index));
+        if landed.is_none() {
+            self.fail("landed twice");
+        }
+        let host = transfer.spec.files[index].host();
+        self.life.watches.sign(host, sign);
+    }
+
+    pub(super) fn host_turns(&mut self, host: usize) {
+        if self.healed {
+            return;
+        }
+        self.hosts[host].mood = super::origin::Mood::random(&mut self.rng);
+        let mood = self.hosts[host].mood;
+        self.note(|| format!("h{host} is {mood:?}"));
+        let delay = self.millis(50..6000);
+        self.clock.after(delay, Event::HostTurns(host));
+    }
+
+    pub(super) fn disk_turns(&mut self) {
+        if self.healed {
+            return;
+        }
+        self.disk.full = !self.disk.full && self.rng.u32(..3) == 0;
+        let full = self.disk.full;
+        self.note(|| format!("the disk is full: {full}"));
+        let delay = self.millis(50..3000);
+        self.clock.after(delay, Event::DiskTurns);
+    }
+}
+
+fn failed(transfer: Arc<Transfer>, failure: FetchFailure) -> Fact {
+    let end = TransferEnd {
+        result: Err(failure),
+        arrived: transfer.arrived(),
+        left_behind: None,
+    };
+    Fact::TransferEnded(transfer, end)
+}
