@@ -59,9 +59,10 @@ pub struct ChunkStatus {
     pub priority: Priority,
     /// How many attempts failed in a row.
     pub failures: u32,
-    /// Why the last attempt failed; absent once one succeeded.
+    /// Why the last attempt failed; absent once one succeeded. Where the chunk was not tried yet since
+    /// its host is given a rest, how the host failed.
     pub last_error: Option<Error>,
-    /// How many ms until the next attempt, while it waits for one.
+    /// How many ms until the next attempt, while it waits for one, or until its host's rest is over.
     pub next_try_in_ms: Option<u64>,
     /// Bytes on disk, complete or not.
     pub done_bytes: u64,

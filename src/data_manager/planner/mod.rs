@@ -243,7 +243,16 @@ impl Planner {
     }
 
     pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
-        self.entries.get(id).map(|entry| entry.status(id, now))
+        let entry = self.entries.get(id)?;
+        let mut status = entry.status(id, now);
+        let waits = |wanted: &&entry::Wanted| matches!(wanted.phase, entry::Phase::Waiting(_));
+        if let Some(wanted) = entry.wanted.as_ref().filter(waits)
+            && let Some(rest) = (self.board.scheduler).rest_of(now, &wanted.spec, wanted.missing())
+        {
+            status.next_try_in_ms = rest.next_try_in_ms;
+            status.last_error = status.last_error.or(rest.last_error);
+        }
+        Some(status)
     }
 
     /// The planner's part of the figures.
@@ -423,6 +432,7 @@ impl Entry {
         let mut status = ChunkStatus::new(*id, self.state());
         status.wanted = wanted.is_some();
         if let Some(wanted) = wanted {
+            status.priority = wanted.priority;
             status.failures = wanted.failures;
             status.last_error.clone_from(&wanted.last_error);
             if let entry::Phase::BackingOff { until } = wanted.phase {

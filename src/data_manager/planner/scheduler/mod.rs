@@ -41,6 +41,7 @@ use crate::error::Error;
 const BEGUN_PER_SLOT: usize = 4;
 /// From how many for each slot on those that have begun go first.
 const BEGUN_FIRST_PER_SLOT: usize = 2;
+
 /// Who gets a free slot.
 pub(super) enum Grant {
     /// A chunk that waits: its transfer is to begin. It has no file in flight by that.
@@ -363,16 +364,44 @@ impl Scheduler {
         host.map_or_else(String::new, |host| host.name.to_string())
     }
 
+    /// The rest that a waiting chunk waits for: if all hosts of its missing files rest, the one that
+    /// ends first.
+    pub(super) fn rest_of(
+        &self,
+        now: Moment,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Option<RestingHost> {
+        let files = spec.files.iter().enumerate();
+        let mut files = files.filter(|(index, _)| missing(*index)).peekable();
+        files.peek()?;
+        let rests: Option<Vec<RestingHost>> = files
+            .map(|(_, file)| {
+                let host = self.hosts.get(self.hosts.id_of(file.host())?)?;
+                Some(show(host, now)).filter(|rest| rest.next_try_in_ms.is_some())
+            })
+            .collect();
+        rests?.into_iter().min_by_key(|rest| rest.next_try_in_ms)
+    }
+
     /// At most `limit` of the hosts that were given up, as a person wants to see them.
     pub(super) fn given_up(&self, now: Moment, limit: usize) -> (usize, Vec<RestingHost>) {
-        let show = |host: &Host| {
-            RestingHost::new(
-                host.name.to_string(),
-                host.rest_left(now),
-                host.last_error.clone(),
-            )
-        };
         let all = self.hosts.given_up().count();
-        (all, self.hosts.given_up().take(limit).map(show).collect())
+        (
+            all,
+            self.hosts
+                .given_up()
+                .take(limit)
+                .map(|host| show(host, now))
+                .collect(),
+        )
     }
+}
+
+fn show(host: &Host, now: Moment) -> RestingHost {
+    RestingHost::new(
+        host.name.to_string(),
+        host.rest_left(now),
+        host.last_error.clone(),
+    )
 }
