@@ -104,6 +104,9 @@ pub struct Stats {
     /// What earlier attempts left in staging, for when the same is asked for again; what is being
     /// fetched now is not in it.
     pub partials: PartialCounts,
+    /// Whether the disk was full when something was last written: nothing is fetched until something
+    /// was removed or a time has passed, and then one file at a time until a chunk is whole.
+    pub waits_for_space: bool,
     /// How many hosts failed for everybody and are given a rest, or are being tried again.
     pub hosts_resting: usize,
     /// At most 16 of these, the next to be tried first.

@@ -15,6 +15,9 @@ use crate::error::Error;
 /// When to look again at a partial that could not go.
 const DEFERRED: Duration = Duration::from_secs(10);
 
+/// How many partials go at a time; each of them asks for the next when it is gone.
+const EXPIRED_AT_A_TIME: usize = 16;
+
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
@@ -61,9 +64,13 @@ impl Planner {
 
     /// Removes what is too old, or too much, of what earlier attempts left.
     pub(super) fn expire_partials(&mut self, now: Moment) {
-        while !self.board.shut_down
-            && let Some(key) = self.board.partials.surplus(now)
-        {
+        for _ in 0..EXPIRED_AT_A_TIME {
+            let Some(key) = self.board.partials.surplus(now) else {
+                return;
+            };
+            if self.board.shut_down {
+                return;
+            }
             if !self.edit(key.id, |entry, board| entry.expire(&key, board)) {
                 // Something else of this id stands in the way for a moment.
                 return self.board.partials.defer(key, now + DEFERRED);

@@ -265,6 +265,7 @@ impl Planner {
             slots: board.scheduler.slots(),
             slots_per_host: board.scheduler.slots_per_host(),
             partials: board.partials.counts(),
+            waits_for_space: board.scheduler.waits_for_space(),
             hosts_resting,
             resting_hosts,
             totals: board.counters.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::entry::{Entry, Leaving, Phase, Running, Visible};
 use super::scheduler::{Grant, HostRef, Turn};
 use super::{Action, Board, Moment, Planner, millis};
-use crate::data_chunk::{ChunkId, hex_encode};
+use crate::data_chunk::{ChunkId, ChunkSpec, hex_encode};
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::{Arrived, Transfer};
 use crate::data_source::{CommitError, FetchFailure, HostSign, Setback, StagingKey, StoredChunk};
@@ -292,6 +292,7 @@ impl Entry {
         wanted.last_error = None;
         wanted.fetched.clear();
         self.show(Visible { stored, holds: 0 }, board);
+        board.scheduler.space_was_found();
         board.counters.downloaded_chunks += 1;
     }
 
@@ -372,6 +373,9 @@ impl Entry {
             FetchFailure::Cancelled => Setback::transient(cancelled_from_outside()),
         };
         let (error, mut permanent) = (setback.error.with_chunk(id), setback.permanent);
+        if error.kind() == ErrorKind::NoSpace {
+            board.space_is_short(now, &wanted.spec);
+        }
         if error.kind() == ErrorKind::Digest {
             permanent |= wanted.count_digest_failure(error.file()) >= DIGEST_FAILURES_MAX;
         }
@@ -436,6 +440,17 @@ impl Entry {
         if self.wanted.as_ref().is_some_and(|wanted| !wanted.ended) {
             self.retry_now(now, board);
         }
+    }
+}
+
+impl Board {
+    /// The disk is full. What earlier attempts left is the cheapest to give up: the others' at
+    /// first, and where that was not enough, all of it.
+    fn space_is_short(&mut self, now: Moment, spec: &ChunkSpec) {
+        let again = self.scheduler.waits_for_space();
+        let own = StagingKey::of(spec);
+        self.partials.clear(Some(&own).filter(|_| !again));
+        self.scheduler.space_is_short(now, &mut self.backoff);
     }
 }
 

@@ -25,6 +25,9 @@ use crate::data_source::FetchedFile;
 use crate::error::Error;
 use std::sync::Arc;
 
+/// What the name of an arriving file ends in.
+pub(super) const PART_EXTENSION: &str = "part";
+
 /// The staging directory of one description. Its holder is the only one that writes there.
 #[derive(Debug)]
 pub(crate) struct Staging {
@@ -102,7 +105,7 @@ impl Staging {
 
     /// Where file number `index` arrives.
     pub(super) fn part_path(&self, index: usize) -> PathBuf {
-        self.parts.join(format!("{index}.part"))
+        self.parts.join(format!("{index}.{PART_EXTENSION}"))
     }
 
     /// Removes what is left beside the files that got their names.
