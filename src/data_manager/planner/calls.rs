@@ -290,7 +290,7 @@ impl Entry {
         }
         if self.running.is_some() {
             self.doom_running(board);
-        } else if self.abandoning.is_none() && board.partials.take(&StagingKey::of(&wanted.spec)) {
+        } else if self.abandoning.is_none() && board.partials.take_of(&wanted.spec) {
             self.abandoning = Some(Vec::new());
             board.act(Action::Abandon(StagingKey::of(&wanted.spec)));
         }

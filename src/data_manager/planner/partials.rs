@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Moment;
+use crate::data_chunk::ChunkSpec;
 use crate::data_manager::stats::PartialCounts;
 use crate::data_source::StagingKey;
 
@@ -53,6 +54,11 @@ impl Partials {
         self.kept.insert(key, Partial { len_bytes, expires });
         self.by_expiry.insert((expires, key));
         self.bytes += len_bytes;
+    }
+
+    /// The partial of this description is taken over, or goes; true if there was one.
+    pub(super) fn take_of(&mut self, spec: &ChunkSpec) -> bool {
+        !self.kept.is_empty() && self.take(&StagingKey::of(spec))
     }
 
     /// It is taken over, or goes; true if it was there.

@@ -124,7 +124,7 @@ impl Planner {
                 let sufferers = self.board.scheduler.take_sufferers(host);
                 self.board.emit(Event::HostBack { host: name });
                 for id in sufferers {
-                    self.edit(id, |entry, board| entry.retry_with_host(now, board));
+                    self.edit(id, |entry, board| entry.retry_now(now, board));
                 }
             }
         }
@@ -241,7 +241,7 @@ impl Entry {
         if let Phase::Waiting(place) = wanted.phase {
             board.scheduler.begin(place, &transfer, wanted.missing());
         }
-        board.partials.take(&StagingKey::of(&wanted.spec));
+        board.partials.take_of(&wanted.spec);
         wanted.phase = Phase::Transferring;
         board.act(Action::Start(transfer.clone()));
         board.emit(Event::Started {
@@ -432,13 +432,6 @@ impl Entry {
             board.due.remove(&(until, wanted.spec.id));
             wanted.phase = Phase::Settling;
             self.settle(now, board);
-        }
-    }
-
-    /// The host that it failed for is back.
-    fn retry_with_host(&mut self, now: Moment, board: &mut Board) {
-        if self.wanted.as_ref().is_some_and(|wanted| !wanted.ended) {
-            self.retry_now(now, board);
         }
     }
 }

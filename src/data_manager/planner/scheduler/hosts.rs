@@ -311,14 +311,15 @@ impl Hosts {
         };
         let idle =
             host.in_flight == 0 && host.promised == 0 && host.waiting.iter().all(Turns::is_empty);
-        if host.idle_since != 0 && (!idle || host.health.is_unremarkable()) {
+        let forgettable = host.health.is_unremarkable() && host.sufferers.is_empty();
+        if host.idle_since != 0 && (!idle || forgettable) {
             self.idle.remove(&(host.idle_since, id));
             host.idle_since = 0;
         }
         if !idle {
             return;
         }
-        if host.health.is_unremarkable() {
+        if forgettable {
             self.forget(id);
         } else if host.idle_since == 0 {
             self.next_idle += 1;
