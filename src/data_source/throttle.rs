@@ -1,0 +1,159 @@
+//! The limit on bandwidth: one for all transfers of a manager.
+//!
+//! A thread that fetches a file asks its [`Lane`] before each read how many bytes it may take, and
+//! waits there until they are due. It waits outside of the read, so no time limit on reads runs
+//! meanwhile. What may be taken when is decided in [`line`]; here are the lock, the clock and the
+//! waiting.
+//!
+//! What is limited is what the library takes from a source. What a socket holds ready when a
+//! transfer begins was sent without asking.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use self::line::{Answer, Line};
+use super::CancelToken;
+use super::cancel::CancelHook;
+
+mod line;
+
+/// A limit in bytes per second, which may change at any time.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    /// The limit, 0 for none: what a read looks at while there is none.
+    limit: AtomicU64,
+    /// Held for a moment. Never under it: IO, a wait other than on `changed`, a wake.
+    line: Mutex<Line>,
+    /// The limit has changed, bytes came back, or somebody who waits is cancelled.
+    changed: Condvar,
+    started: Instant,
+}
+
+impl Throttle {
+    /// Without a limit.
+    pub(crate) fn new() -> Self {
+        Throttle {
+            limit: AtomicU64::new(0),
+            line: Mutex::default(),
+            changed: Condvar::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The limit in bytes per second, if there is one.
+    pub(crate) fn limit(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.limit.load(Ordering::Relaxed))
+    }
+
+    /// Sets the limit, also for those who wait. Only reads that have begun keep what they have.
+    pub(crate) fn set_limit(&self, limit: Option<NonZeroU64>) {
+        let mut line = self.line.lock();
+        line.set_limit(self.started.elapsed(), limit);
+        // Under the lock, so that of two calls the same one is the last for both.
+        let bytes_per_second = limit.map_or(0, NonZeroU64::get);
+        self.limit.store(bytes_per_second, Ordering::Relaxed);
+        drop(line);
+        self.changed.notify_all();
+    }
+
+    /// The way of one transfer through the throttle.
+    pub(crate) fn lane<'a>(self: &'a Arc<Self>, cancel: &'a CancelToken) -> Lane<'a> {
+        Lane {
+            throttle: self,
+            cancel,
+            entered: None,
+        }
+    }
+
+    /// Makes all who wait look again. Whoever has looked before what changed is in the wait once
+    /// the lock is free, and so is not missed.
+    fn look_again(&self) {
+        drop(self.line.lock());
+        self.changed.notify_all();
+    }
+}
+
+/// One transfer's way through a [`Throttle`].
+#[derive(Debug)]
+pub(crate) struct Lane<'a> {
+    throttle: &'a Arc<Throttle>,
+    cancel: &'a CancelToken,
+    /// Set when a limit is met for the first time.
+    entered: Option<Entered>,
+}
+
+#[derive(Debug)]
+struct Entered {
+    key: u64,
+    /// Given and not taken yet: a read may bring less than it was allowed.
+    in_hand_bytes: u64,
+    /// Ends the wait when the transfer is cancelled.
+    _hook: CancelHook,
+}
+
+impl Lane<'_> {
+    /// Blocks until this transfer may take bytes, and returns how many a read may ask for: 1 to
+    /// `room` (which is not 0). `left_bytes` is how many are still to come, as far as is known.
+    ///
+    /// Returns early if the transfer is cancelled, so the token is to be looked at before reading.
+    pub(crate) fn wait(&mut self, room: usize, left_bytes: u64) -> usize {
+        if self.throttle.limit().is_none() {
+            return room;
+        }
+        if left_bytes == 0 {
+            // Only the end is to be seen, so nothing has to be waited for.
+            return 1;
+        }
+        let wanted = left_bytes.min(u64::try_from(room).unwrap_or(u64::MAX));
+        let bytes = self.wait_for_turn(wanted).min(wanted);
+        usize::try_from(bytes).map_or(room, |bytes| bytes.clamp(1, room))
+    }
+
+    /// A read brought so many bytes.
+    pub(crate) fn took(&mut self, count: usize) {
+        if let Some(entered) = &mut self.entered {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            entered.in_hand_bytes = entered.in_hand_bytes.saturating_sub(count);
+        }
+    }
+
+    fn wait_for_turn(&mut self, wanted: u64) -> u64 {
+        let (throttle, cancel) = (self.throttle, self.cancel);
+        let entered = self.entered.get_or_insert_with(|| {
+            let woken = throttle.clone();
+            Entered {
+                _hook: cancel.on_cancel(move || woken.look_again()),
+                key: throttle.line.lock().enter(),
+                in_hand_bytes: 0,
+            }
+        });
+        let mut line = throttle.line.lock();
+        // What was given under a higher limit is too much under a lower one.
+        entered.in_hand_bytes = line.cut_to_a_turn(entered.in_hand_bytes);
+        while entered.in_hand_bytes == 0 && !cancel.is_cancelled() {
+            match line.ask(throttle.started.elapsed(), entered.key, wanted) {
+                Answer::Take(bytes) => entered.in_hand_bytes = bytes,
+                Answer::Wait(duration) => {
+                    throttle.changed.wait_for(&mut line, duration);
+                }
+            }
+        }
+        entered.in_hand_bytes
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        if let Some(entered) = &self.entered {
+            let (key, unused_bytes) = (entered.key, entered.in_hand_bytes);
+            let others_gain = self.throttle.line.lock().leave(key, unused_bytes);
+            if others_gain {
+                self.throttle.changed.notify_all();
+            }
+        }
+    }
+}
