@@ -157,3 +157,51 @@ impl Drop for Lane<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn throttle(limit: u64) -> Arc<Throttle> {
+        let throttle = Arc::new(Throttle::new());
+        throttle.set_limit(NonZeroU64::new(limit));
+        throttle
+    }
+
+    #[test]
+    fn what_one_leaves_goes_to_the_next_at_once() {
+        let (throttle, cancel) = (throttle(1), CancelToken::new());
+        let (others, waiting) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let mut first = throttle.lane(&cancel);
+            assert_eq!(first.wait(100, 100), 1);
+            scope.spawn(|| {
+                assert_eq!(throttle.lane(&cancel).wait(100, 100), 1);
+                others.send(Instant::now()).unwrap();
+            });
+            while throttle.line.lock().in_line() == 0 {
+                std::thread::yield_now();
+            }
+            let started = Instant::now();
+            drop(first);
+            let served = waiting.recv().unwrap();
+            assert!(served - started < Duration::from_millis(500));
+        });
+    }
+
+    #[test]
+    fn what_was_given_and_not_taken_may_still_be_taken() {
+        let (throttle, cancel) = (throttle(1000), CancelToken::new());
+        let mut lane = throttle.lane(&cancel);
+        assert_eq!(lane.wait(100, 100), 10, "a turn of 10 ms");
+        lane.took(7);
+        assert_eq!(lane.wait(100, 100), 3);
+        throttle.set_limit(NonZeroU64::new(100));
+        assert_eq!(lane.wait(100, 100), 1, "a turn of the new limit");
+        throttle.set_limit(None);
+        assert_eq!(lane.wait(100, 100), 100);
+    }
+}

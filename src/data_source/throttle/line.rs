@@ -123,6 +123,12 @@ impl Line {
         bytes.min(u64::try_from(turn_bytes).unwrap_or(u64::MAX).max(1))
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn in_line(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Adds what was earned since the last time. What stands in line may be earned in full, since
     /// it is owed; beyond that there is the burst.
     fn earn(&mut self, now: Duration) {
