@@ -81,6 +81,19 @@ fn who_leaves_makes_room_and_gives_back() {
 }
 
 #[test]
+fn what_a_higher_limit_gave_is_not_given_back_under_a_lower_one() {
+    let mut line = line(1_000_000);
+    let keys = [line.enter(), line.enter()];
+    let now = 10 * MS;
+    assert_eq!(line.ask(now, keys[0], ROOM), Answer::Take(10_000));
+    line.set_limit(now, NonZeroU64::new(1000));
+    assert_eq!(waits(&line.ask(now, keys[1], ROOM)), 10 * MS);
+    assert!(line.leave(keys[0], 10_000));
+    assert_eq!(line.ask(now, keys[1], ROOM), Answer::Take(10));
+    assert_eq!(waits(&line.ask(now, keys[1], ROOM)), 10 * MS);
+}
+
+#[test]
 fn a_new_limit_holds_for_those_who_wait() {
     let mut line = line(1_000_000);
     let key = line.enter();
