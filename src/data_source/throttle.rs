@@ -2,8 +2,8 @@
 //!
 //! A thread that fetches a file asks its [`Lane`] before each read how many bytes it may take, and
 //! waits there until they are due. It waits outside of the read, so no time limit on reads runs
-//! meanwhile. What may be taken when is decided in [`line`]; here are the lock, the clock and the
-//! waiting.
+//! meanwhile. What may be taken when is decided in [`mod@line`]; here are the lock, the clock and
+//! the waiting.
 //!
 //! What is limited is what the library takes from a source. What a socket holds ready when a
 //! transfer begins was sent without asking.
