@@ -91,6 +91,8 @@ struct Entered {
     key: u64,
     /// Given and not taken yet: a read may bring less than it was allowed.
     in_hand_bytes: u64,
+    /// The limit they were given under.
+    given_under: Option<NonZeroU64>,
     /// Ends the wait when the transfer is cancelled.
     _hook: CancelHook,
 }
@@ -129,14 +131,16 @@ impl Lane<'_> {
                 _hook: cancel.on_cancel(move || woken.look_again()),
                 key: throttle.line.lock().enter(),
                 in_hand_bytes: 0,
+                given_under: None,
             }
         });
         let mut line = throttle.line.lock();
-        // What was given under a higher limit is too much under a lower one.
-        entered.in_hand_bytes = line.cut_to_a_turn(entered.in_hand_bytes);
+        entered.go_by_todays_limit(&line);
         while entered.in_hand_bytes == 0 && !cancel.is_cancelled() {
             match line.ask(throttle.started.elapsed(), entered.key, wanted) {
-                Answer::Take(bytes) => entered.in_hand_bytes = bytes,
+                Answer::Take(bytes) => {
+                    (entered.in_hand_bytes, entered.given_under) = (bytes, line.limit());
+                }
                 Answer::Wait(duration) => {
                     throttle.changed.wait_for(&mut line, duration);
                 }
@@ -146,11 +150,21 @@ impl Lane<'_> {
     }
 }
 
+impl Entered {
+    /// What was given under a higher limit is too much under a lower one.
+    fn go_by_todays_limit(&mut self, line: &Line) {
+        self.in_hand_bytes = line.still_given(self.in_hand_bytes, self.given_under);
+        self.given_under = line.limit();
+    }
+}
+
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
-        if let Some(entered) = &self.entered {
-            let (key, unused_bytes) = (entered.key, entered.in_hand_bytes);
-            let others_gain = self.throttle.line.lock().leave(key, unused_bytes);
+        if let Some(entered) = &mut self.entered {
+            let mut line = self.throttle.line.lock();
+            entered.go_by_todays_limit(&line);
+            let others_gain = line.leave(entered.key, entered.in_hand_bytes);
+            drop(line);
             if others_gain {
                 self.throttle.changed.notify_all();
             }
@@ -197,8 +211,12 @@ mod tests {
         let (throttle, cancel) = (throttle(1000), CancelToken::new());
         let mut lane = throttle.lane(&cancel);
         assert_eq!(lane.wait(100, 100), 10, "a turn of 10 ms");
-        lane.took(7);
-        assert_eq!(lane.wait(100, 100), 3);
+        lane.took(2);
+        // Turns are shorter now; what was given stays.
+        for _ in 0..7 {
+            throttle.line.lock().enter();
+        }
+        assert_eq!(lane.wait(100, 100), 8);
         throttle.set_limit(NonZeroU64::new(100));
         assert_eq!(lane.wait(100, 100), 1, "a turn of the new limit");
         throttle.set_limit(None);

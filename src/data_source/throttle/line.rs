@@ -65,8 +65,6 @@ impl Line {
     pub(super) fn leave(&mut self, key: u64, unused_bytes: u64) -> bool {
         let in_line = self.waiting.len();
         self.waiting.retain(|place| place.key != key);
-        // Not more than a turn of today's limit: what an earlier one gave may be a thousand turns.
-        let unused_bytes = self.cut_to_a_turn(unused_bytes);
         self.credit += in_credit(unused_bytes);
         self.transfers -= 1;
         !self.waiting.is_empty() && (self.waiting.len() < in_line || unused_bytes > 0)
@@ -113,8 +111,22 @@ impl Line {
         self.waiting = waiting;
     }
 
+    /// What is left of `bytes` that were given under the limit `under`: under another one, a turn
+    /// at the most, since a turn of the one before may be a thousand of them.
+    pub(super) fn still_given(&self, bytes: u64, under: Option<NonZeroU64>) -> u64 {
+        if self.limit == under {
+            bytes
+        } else {
+            self.cut_to_a_turn(bytes)
+        }
+    }
+
+    pub(super) fn limit(&self) -> Option<NonZeroU64> {
+        self.limit
+    }
+
     /// `bytes`, or the bytes of a turn if they are less. Everything where there is no limit.
-    pub(super) fn cut_to_a_turn(&self, bytes: u64) -> u64 {
+    fn cut_to_a_turn(&self, bytes: u64) -> u64 {
         let Some(limit) = self.limit else {
             return bytes;
         };

@@ -88,7 +88,10 @@ fn what_a_higher_limit_gave_is_not_given_back_under_a_lower_one() {
     assert_eq!(line.ask(now, keys[0], ROOM), Answer::Take(10_000));
     line.set_limit(now, NonZeroU64::new(1000));
     assert_eq!(waits(&line.ask(now, keys[1], ROOM)), 10 * MS);
-    assert!(line.leave(keys[0], 10_000));
+    let left = line.still_given(10_000, NonZeroU64::new(1_000_000));
+    assert_eq!(left, 10, "a turn of the new one");
+    assert_eq!(line.still_given(10_000, line.limit()), 10_000);
+    assert!(line.leave(keys[0], left));
     assert_eq!(line.ask(now, keys[1], ROOM), Answer::Take(10));
     assert_eq!(waits(&line.ask(now, keys[1], ROOM)), 10 * MS);
 }
@@ -151,6 +154,7 @@ enum Happening {
 struct Transfer {
     key: u64,
     in_hand: u64,
+    under: Option<NonZeroU64>,
 }
 
 struct World {
@@ -170,7 +174,11 @@ struct World {
 
 impl World {
     fn new(weather: Weather, seed: u64) -> Self {
-        let nobody = Transfer { key: 0, in_hand: 0 };
+        let nobody = Transfer {
+            key: 0,
+            in_hand: 0,
+            under: None,
+        };
         let mut world = World {
             weather,
             rng: Rng::with_seed(seed),
@@ -228,9 +236,14 @@ impl World {
     }
 
     fn ask(&mut self, now: Duration, who: usize) {
-        let Transfer { key, in_hand } = self.transfers[who];
-        let in_hand = self.line.cut_to_a_turn(in_hand);
+        let Transfer {
+            key,
+            in_hand,
+            under,
+        } = self.transfers[who];
+        let in_hand = self.line.still_given(in_hand, under);
         self.transfers[who].in_hand = in_hand;
+        self.transfers[who].under = self.line.limit();
         if in_hand == 0 {
             match self.line.ask(now, key, ROOM) {
                 Answer::Take(bytes) => self.transfers[who].in_hand = bytes,
