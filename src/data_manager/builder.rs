@@ -1,5 +1,6 @@
 //! The settings of a manager, each with a default that a worker can run on.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +31,12 @@ use crate::error::Error;
 /// | [`partials_max_age`](Self::partials_max_age) | 7 days | for how long |
 /// | [`durability`](Self::durability) | [`Durability::Full`] | what survives a power cut |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
+/// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 ///
 /// Fixed: 4 threads of the blocking pool beyond the slots, for commits and deletes; one progress
 /// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals at a
 /// time; a host is given a rest after 5 failures in a row that it would have had for everybody;
-/// `Retry-After` is honoured up to the longest backoff. There is no limit on bandwidth.
+/// `Retry-After` is honoured up to the longest backoff.
 #[derive(Debug)]
 pub struct DataManagerBuilder {
     pub(super) data_dir: PathBuf,
@@ -47,6 +49,7 @@ pub struct DataManagerBuilder {
     pub(super) shutdown_timeout: Duration,
     pub(super) event_queue: usize,
     pub(super) durability: Durability,
+    pub(super) bandwidth_limit: Option<u64>,
     http: HttpOptions,
     file_roots: Vec<PathBuf>,
     custom: Vec<(String, Arc<dyn DataSource>)>,
@@ -68,6 +71,7 @@ impl Default for DataManagerBuilder {
             shutdown_timeout: Duration::from_secs(5),
             event_queue: 1024,
             durability: Durability::Full,
+            bandwidth_limit: None,
             http: HttpOptions::default(),
             file_roots: Vec::new(),
             custom: Vec::new(),
@@ -179,6 +183,14 @@ impl DataManagerBuilder {
         self
     }
 
+    /// How many bytes per second all transfers together take from their sources at the most. May
+    /// be changed later: [`DataManagerImpl::set_bandwidth_limit`].
+    #[must_use]
+    pub fn bandwidth_limit(mut self, bytes_per_second: u64) -> Self {
+        self.bandwidth_limit = Some(bytes_per_second);
+        self
+    }
+
     /// Lets `file://` URLs name files below `directory`. May be called several times.
     #[must_use]
     pub fn serve_files_from(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -215,6 +227,7 @@ impl DataManagerBuilder {
                 return Err(Error::refused(field, "has to be at least 1"));
             }
         }
+        checked_limit(self.bandwidth_limit)?;
         if self.first_backoff.is_zero() {
             return Err(Error::refused(
                 "first_backoff",
@@ -258,4 +271,13 @@ impl DataManagerBuilder {
         }
         sources
     }
+}
+
+/// A limit of nothing would be a way to stop that nobody is told of.
+pub(super) fn checked_limit(bytes_per_second: Option<u64>) -> Result<Option<NonZeroU64>, Error> {
+    let checked = |limit| {
+        NonZeroU64::new(limit)
+            .ok_or_else(|| Error::refused("bandwidth_limit", "has to be at least 1"))
+    };
+    bytes_per_second.map(checked).transpose()
 }

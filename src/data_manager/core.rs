@@ -4,6 +4,7 @@
 //! catalogue that it decided, so that what is visible is what was decided, in that order. Never
 //! under it: IO, a wake, a callback, the end of a task, the drop of a chunk's last reference.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::sources::Sources;
 use super::stats::Stats;
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkFile, ChunkId};
-use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk};
+use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk, Throttle};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub(super) catalogue: DataCatalogue,
     pub(super) hub: EventHub,
     pub(super) sources: Sources,
+    pub(super) throttle: Arc<Throttle>,
     releases: Arc<Releases>,
     /// Gone after the shutdown, which gives the directory back.
     store: Mutex<Option<Arc<LocalDataSource>>>,
@@ -82,6 +84,7 @@ impl Core {
             catalogue: DataCatalogue::new(),
             hub,
             sources,
+            throttle: Arc::new(Throttle::new()),
             releases: Arc::new(Releases::new()),
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),
@@ -100,6 +103,7 @@ impl Core {
     pub(super) fn stats(&self) -> Stats {
         let mut stats = self.look(Planner::stats);
         stats.totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
+        stats.bandwidth_limit = self.throttle.limit().map(NonZeroU64::get);
         stats
     }
 

@@ -140,6 +140,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         file,
         index,
         cancel: &transfer.cancel,
+        throttle: &core.throttle,
         progress: &transfer.files[index],
         observer: &observer,
     };

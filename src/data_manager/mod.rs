@@ -26,6 +26,7 @@ mod stats;
 mod transfer;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,6 +167,8 @@ impl DataManagerImpl {
                 });
             }
         }
+        let limit = builder.bandwidth_limit.and_then(NonZeroU64::new);
+        core.throttle.set_limit(limit);
         core.apply(|planner, now| {
             for partial in &scan.partials {
                 planner.found_partial(now, partial);
@@ -308,6 +311,22 @@ impl DataManagerImpl {
     pub fn set_slots_per_host(&self, slots: usize) {
         self.core
             .apply(|planner, _| planner.set_slots_per_host(slots.max(1)));
+    }
+
+    /// Limits all transfers together to so many bytes per second, from now on; `None` lifts the
+    /// limit. What waits for its turn goes by the new limit at once; only what a read under way
+    /// was allowed before may still come. [`Stats`] shows the limit.
+    ///
+    /// The limit holds for what is taken from sources. It is exact over seconds, and smooth: 100 ms
+    /// bring less than twice what the limit allows in them.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused) if the limit is 0: then the one before stays. To stop
+    /// transfers, delete their chunks or shut down.
+    pub fn set_bandwidth_limit(&self, bytes_per_second: Option<u64>) -> Result<(), Error> {
+        let limit = builder::checked_limit(bytes_per_second)?;
+        self.core.throttle.set_limit(limit);
+        Ok(())
     }
 
     /// Subscribes to what happens from now on.

@@ -101,6 +101,8 @@ pub struct Stats {
     pub slots: usize,
     /// The same for each host.
     pub slots_per_host: usize,
+    /// Bytes per second, over all transfers; absent where there is no limit.
+    pub bandwidth_limit: Option<u64>,
     /// What earlier attempts left in staging, for when the same is asked for again; what is being
     /// fetched now is not in it.
     pub partials: PartialCounts,

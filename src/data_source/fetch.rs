@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::local::{Part, Progress, Staging, Version};
-use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError};
+use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
 
@@ -124,6 +124,7 @@ pub(crate) struct Fetcher<'a> {
     /// The file's number in its description.
     pub(crate) index: usize,
     pub(crate) cancel: &'a CancelToken,
+    pub(crate) throttle: &'a Arc<Throttle>,
     pub(crate) progress: &'a FileProgress,
     pub(crate) observer: &'a dyn FetchObserver,
 }
@@ -249,14 +250,18 @@ impl Fetcher<'_> {
         let expected = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
         let mut buffer =
             vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
+        let mut lane = self.throttle.lane(self.cancel);
         loop {
+            let left = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
+            let room = lane.wait(buffer.len(), left);
             self.stop_if_cancelled()?;
-            let count = match reader.read(&mut buffer) {
+            let count = match reader.read(&mut buffer[..room]) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.read_failed(&error)),
             };
+            lane.took(count);
             part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
             sums.update(&buffer[..count]);
             self.progress.add(count as u64);

@@ -264,6 +264,8 @@ impl Planner {
             files_in_flight: board.scheduler.files_in_flight(),
             slots: board.scheduler.slots(),
             slots_per_host: board.scheduler.slots_per_host(),
+            // Not the planner's to know.
+            bandwidth_limit: None,
             partials: board.partials.counts(),
             waits_for_space: board.scheduler.waits_for_space(),
             hosts_resting,
