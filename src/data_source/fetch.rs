@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::Xxh3;
-
+use super::checksums::Checksums;
 use super::local::{Part, Progress, Staging, Version};
 use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
 use crate::data_chunk::{FileSpec, redact_url};
@@ -138,22 +136,6 @@ pub(crate) trait FetchObserver: Sync {
     fn arrived(&self, count: u64);
 }
 
-/// The checksums of what has arrived so far.
-struct Checksums {
-    xxh3: Xxh3,
-    /// Only where the description declares a digest.
-    sha256: Option<Sha256>,
-}
-
-impl Checksums {
-    fn update(&mut self, bytes: &[u8]) {
-        self.xxh3.update(bytes);
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(bytes);
-        }
-    }
-}
-
 impl Fetcher<'_> {
     /// Brings the file into `staging`, whole and checked and, as far as its durability says,
     /// lasting; going on where an earlier attempt stopped, if the source can.
@@ -181,15 +163,17 @@ impl Fetcher<'_> {
             total_bytes: total,
         });
         part.remember(version).map_err(|e| self.disk(e))?;
-        self.copy(opened.reader, total, &mut part, &mut sums)?;
-        self.check(part, total, sums)
+        match self.copy(opened.reader, total, &mut part, &mut sums) {
+            Ok(()) => self.check(part, sums),
+            Err(failure) => {
+                part.keep_sums(sums);
+                Err(failure)
+            }
+        }
     }
 
     fn no_bytes(&self) -> Checksums {
-        Checksums {
-            xxh3: Xxh3::new(),
-            sha256: self.file.sha256.map(|_| Sha256::new()),
-        }
+        Checksums::new(self.file.sha256.is_some())
     }
 
     fn open(&self, resume: Option<(u64, &str)>) -> Result<Opened, FetchFailure> {
@@ -212,16 +196,14 @@ impl Fetcher<'_> {
         version: &Version,
     ) -> Result<(Opened, Checksums), FetchFailure> {
         let offset = part.len_bytes();
-        let mut sums = self.no_bytes();
         match self.open(Some((offset, &version.validator))) {
             Ok(opened) if opened.start == offset && opened.goes_on_with(version) => {
-                part.read_back(|bytes| sums.update(bytes))
-                    .map_err(|e| self.disk(e))?;
-                Ok((opened, sums))
+                let sums = part.sums(self.file.sha256.is_some());
+                Ok((opened, sums.map_err(|e| self.disk(e))?))
             }
             Ok(opened) if opened.start == 0 => {
                 part.restart().map_err(|e| self.disk(e))?;
-                Ok((opened, sums))
+                Ok((opened, self.no_bytes()))
             }
             Ok(_) => {
                 part.restart().map_err(|e| self.disk(e))?;
@@ -256,7 +238,7 @@ impl Fetcher<'_> {
             let room = lane.wait(buffer.len(), left);
             self.stop_if_cancelled()?;
             let count = match reader.read(&mut buffer[..room]) {
-                Ok(0) => return Ok(()),
+                Ok(0) => return self.check_length(part.len_bytes(), total),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.read_failed(&error)),
@@ -274,26 +256,24 @@ impl Fetcher<'_> {
         }
     }
 
-    fn check(
-        &self,
-        part: Part,
-        total: Option<u64>,
-        sums: Checksums,
-    ) -> Result<FetchedFile, FetchFailure> {
-        let len = part.len_bytes();
-        if let Some(total) = total
-            && len != total
-        {
-            let reason = format!("the body ended after {len} of {total} bytes");
-            return Err(self.answered_wrongly(ErrorKind::Network, &reason));
+    fn check_length(&self, len: u64, total: Option<u64>) -> Result<(), FetchFailure> {
+        match total {
+            Some(total) if len != total => {
+                let reason = format!("the body ended after {len} of {total} bytes");
+                Err(self.answered_wrongly(ErrorKind::Network, &reason))
+            }
+            _ => Ok(()),
         }
-        let digest: Option<[u8; 32]> = sums.sha256.map(|sha256| sha256.finalize().into());
+    }
+
+    fn check(&self, part: Part, sums: Checksums) -> Result<FetchedFile, FetchFailure> {
+        let (xxh3, digest) = sums.finish();
         if digest != self.file.sha256 {
             part.discard();
             let reason = "the bytes that arrived do not have the declared SHA-256";
             return Err(self.answered_wrongly(ErrorKind::Digest, reason));
         }
-        part.complete(sums.xxh3.digest()).map_err(|e| self.disk(e))
+        part.complete(xxh3).map_err(|e| self.disk(e))
     }
 
     fn stop_if_cancelled(&self) -> Result<(), FetchFailure> {

@@ -9,6 +9,7 @@
 //! retries or what is wanted: a call either does what it says or returns the error.
 
 mod cancel;
+mod checksums;
 mod fetch;
 mod file;
 mod http;

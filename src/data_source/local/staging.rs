@@ -22,6 +22,7 @@ use super::disk::{Disk, gone_is_fine, new_dir};
 use super::{DirLock, boot_id};
 use crate::data_chunk::PARTS_NAME;
 use crate::data_source::FetchedFile;
+use crate::data_source::checksums::{Checksums, KeptChecksums};
 use crate::error::Error;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub(crate) struct Staging {
     path: PathBuf,
     parts: PathBuf,
     disk: Disk,
+    checksums: Arc<KeptChecksums>,
     /// Nobody else may open the data directory while a job could still write into it.
     _lock: Arc<DirLock>,
 }
@@ -67,6 +69,7 @@ pub(crate) struct Part {
     record_path: PathBuf,
     disk: Disk,
     len_bytes: u64,
+    checksums: Arc<KeptChecksums>,
 }
 
 /// How far a file was when it was opened.
@@ -81,7 +84,11 @@ pub(crate) enum Progress {
 }
 
 impl Staging {
-    pub(super) fn prepare(path: PathBuf, disk: Disk, lock: Arc<DirLock>) -> Result<Self, Error> {
+    pub(super) fn prepare(
+        path: PathBuf,
+        disk: Disk,
+        (lock, checksums): (&Arc<DirLock>, &Arc<KeptChecksums>),
+    ) -> Result<Self, Error> {
         let parts = path.join(PARTS_NAME);
         for dir in [&path, &parts] {
             match new_dir(dir) {
@@ -95,7 +102,8 @@ impl Staging {
             path,
             parts,
             disk,
-            _lock: lock,
+            checksums: checksums.clone(),
+            _lock: lock.clone(),
         })
     }
 
@@ -135,6 +143,7 @@ impl Staging {
             record_path,
             disk: self.disk,
             len_bytes,
+            checksums: self.checksums.clone(),
         };
         let progress = part.assess()?;
         Ok((part, progress))
@@ -179,8 +188,23 @@ impl Part {
         self.len_bytes
     }
 
+    /// The checksums of the bytes that are there, which are read only if an earlier run left them.
+    pub(in crate::data_source) fn sums(&mut self, with_sha256: bool) -> Result<Checksums, Error> {
+        if let Some(left) = self.checksums.take(&self.path, self.len_bytes) {
+            return Ok(left);
+        }
+        let mut sums = Checksums::new(with_sha256);
+        self.read_back(|bytes| sums.update(bytes))?;
+        Ok(sums)
+    }
+
+    /// The file breaks off here: keeps the checksums of what has arrived for whoever goes on.
+    pub(in crate::data_source) fn keep_sums(&self, sums: Checksums) {
+        self.checksums.keep(&self.path, sums);
+    }
+
     /// Gives the bytes that are there, in order, to `sink`; what follows is appended after them.
-    pub(crate) fn read_back(&mut self, mut sink: impl FnMut(&[u8])) -> Result<(), Error> {
+    fn read_back(&mut self, mut sink: impl FnMut(&[u8])) -> Result<(), Error> {
         let result = (|| -> io::Result<()> {
             self.file.seek(SeekFrom::Start(0))?;
             let mut buffer = vec![0; 256 * 1024];
@@ -198,6 +222,7 @@ impl Part {
 
     /// Throws away what is there.
     pub(crate) fn restart(&mut self) -> Result<(), Error> {
+        self.checksums.forget(&self.path);
         gone_is_fine(fs::remove_file(&self.record_path))
             .and_then(|()| self.file.set_len(0))
             .map_err(|error| Error::io("restart a staged file", error))?;
@@ -238,6 +263,7 @@ impl Part {
 
     /// Removes the file; the next attempt starts from nothing.
     pub(crate) fn discard(self) {
+        self.checksums.forget(&self.path);
         // A file that cannot be removed is found again by the next attempt, whose record is
         // missing then: it is emptied there.
         let _ = fs::remove_file(&self.record_path);
