@@ -307,7 +307,10 @@ fn over_http_the_limit_holds_and_every_byte_arrives() {
     let files = ["a", "b"].map(|name| (name, origin.url(name)));
     let task = manager.download_chunk(chunk(1, 0..5, files));
     task.wait_timeout(DEADLINE).unwrap().unwrap();
-    assert_took(started.elapsed(), Duration::from_secs(2));
+    // Connections, syncs and the commit come on top of the two seconds.
+    let elapsed = started.elapsed();
+    let in_time = Duration::from_millis(1900)..Duration::from_secs(4);
+    assert!(in_time.contains(&elapsed), "{elapsed:?}");
     assert_eq!(manager.stats().totals.downloaded_bytes, 3_000_000);
     let guard = manager.get_chunk(&id(1)).unwrap();
     assert_eq!(std::fs::read(guard.path().join("b")).unwrap(), content);
