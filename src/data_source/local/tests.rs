@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 use crate::data_chunk::DataChunk;
+use crate::data_source::checksums::Checksums;
 use crate::data_source::local::staging::Progress;
 
 fn spec(n: u8) -> Arc<ChunkSpec> {
@@ -219,4 +220,50 @@ fn damage_has_a_name() {
     assert!(error.to_string().contains("not a regular file"), "{error}");
     let kept = store.quarantine(&stored).unwrap();
     assert_eq!(names(&kept), ["_chunk.json", "a.quarantined", "b"]);
+}
+
+#[test]
+fn what_arrived_in_this_run_is_not_read_again_and_what_an_earlier_one_left_is_read_once() {
+    let dir = tempdir().unwrap();
+    let version = Version {
+        validator: "v".to_owned(),
+        total_bytes: Some(6),
+    };
+    let of = |bytes: &[u8]| {
+        let mut sums = Checksums::new(false);
+        sums.update(bytes);
+        sums
+    };
+    let reopen = |store: &LocalDataSource| {
+        let (part, progress) = store.stage(&spec(1)).unwrap().open_part(0).unwrap();
+        assert_eq!(progress, Progress::Partial(version.clone()));
+        part
+    };
+    let (store, _) = open(&dir);
+    let (mut part, _) = store.stage(&spec(1)).unwrap().open_part(0).unwrap();
+    part.remember(Some(version.clone())).unwrap();
+    part.append(b"abc").unwrap();
+    part.keep_sums(of(b"abc"));
+
+    // Whoever read it would see something else.
+    let path = store.stage(&spec(1)).unwrap().part_path(0);
+    fs::write(&path, b"ABC").unwrap();
+    let mut sums = reopen(&store).sums(false).unwrap();
+    sums.update(b"def");
+    assert_eq!(sums.finish().0, xxh3_64(b"abcdef"));
+
+    // They were taken, and of another run there are none.
+    let mut part = reopen(&store);
+    assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"ABC"));
+    part.keep_sums(of(b"abc"));
+    drop((part, store));
+    let (store, _) = open(&dir);
+    let mut part = reopen(&store);
+    assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"ABC"));
+
+    // A file that starts again has none either, also where it gets as long as it was.
+    part.keep_sums(of(b"abc"));
+    part.restart().unwrap();
+    part.append(b"xyz").unwrap();
+    assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"xyz"));
 }
