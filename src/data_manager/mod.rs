@@ -259,9 +259,13 @@ impl DataManagerImpl {
     /// assignment that begins meanwhile replaces this one.
     pub fn set_assignment(&self, chunks: impl IntoIterator<Item = DataChunk>) -> ChunkTask {
         let assignment = OpenAssignment::begin(&self.core);
-        let mut chunks = chunks.into_iter().map(|chunk| self.admit(chunk)).peekable();
-        while chunks.peek().is_some() {
-            assignment.add(chunks.by_ref().take(ASSIGNMENT_SLICE).collect());
+        let mut chunks = chunks.into_iter();
+        loop {
+            let slice: Vec<DataChunk> = chunks.by_ref().take(ASSIGNMENT_SLICE).collect();
+            if slice.is_empty() {
+                break;
+            }
+            assignment.add(self.admit_slice(slice));
         }
         assignment.finish().task()
     }
@@ -374,6 +378,17 @@ impl DataManagerImpl {
         };
         *running = Running::Stopped(outcome.clone());
         outcome
+    }
+
+    /// The door for a slice of an assignment, most of which is mostly what it was before.
+    fn admit_slice(&self, slice: Vec<DataChunk>) -> Vec<Result<Arc<ChunkSpec>, (ChunkId, Error)>> {
+        let ids = slice.iter().map(|chunk| &chunk.id);
+        let wanted = self.core.look(|planner, _| planner.wanted_under(ids));
+        let admit = |(chunk, wanted): (DataChunk, Option<Arc<ChunkSpec>>)| match wanted {
+            Some(wanted) if wanted.says(&chunk) => Ok(wanted),
+            _ => self.admit(chunk),
+        };
+        slice.into_iter().zip(wanted).map(admit).collect()
     }
 
     /// The door: a description that is right, or why it is not.

@@ -194,7 +194,7 @@ impl Entry {
         let Some(wanted) = &mut self.wanted else {
             return Completion::ended(Ok(()));
         };
-        let moved = !wanted.spec.same_urls(&spec);
+        let moved = !Arc::ptr_eq(&wanted.spec, &spec) && !wanted.spec.same_urls(&spec);
         // It may wait for other hosts now.
         let place = match wanted.phase {
             Phase::Waiting(place) if moved => Some(place),

@@ -30,7 +30,7 @@ mod partials;
 mod scheduler;
 mod transfers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -290,16 +290,18 @@ impl Planner {
 
     /// Changes one entry, and keeps what is counted over all entries in step.
     fn edit<R>(&mut self, id: ChunkId, change: impl FnOnce(&mut Entry, &mut Board) -> R) -> R {
-        let known = self.entries.contains_key(&id);
-        let entry = self.entries.entry(id).or_default();
-        if known {
-            self.board.count(entry, Change::Out);
-        }
-        let result = change(entry, &mut self.board);
-        if entry.is_empty() {
-            self.entries.remove(&id);
+        let mut place = match self.entries.entry(id) {
+            btree_map::Entry::Occupied(place) => {
+                self.board.count(place.get(), Change::Out);
+                place
+            }
+            btree_map::Entry::Vacant(place) => place.insert_entry(Entry::default()),
+        };
+        let result = change(place.get_mut(), &mut self.board);
+        if place.get().is_empty() {
+            place.remove();
         } else {
-            self.board.count(entry, Change::In);
+            self.board.count(place.get(), Change::In);
         }
         result
     }
