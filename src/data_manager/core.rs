@@ -17,7 +17,7 @@ use super::sources::Sources;
 use super::stats::Stats;
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkFile, ChunkId};
-use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk};
+use crate::data_source::{Finding, LocalDataSource, RateFloor, Removed, StoredChunk};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
@@ -37,6 +37,7 @@ pub(super) struct Core {
     pub(super) catalogue: DataCatalogue,
     pub(super) hub: EventHub,
     pub(super) sources: Sources,
+    pub(super) rate_floor: RateFloor,
     releases: Arc<Releases>,
     /// Gone after the shutdown, which gives the directory back.
     store: Mutex<Option<Arc<LocalDataSource>>>,
@@ -71,6 +72,7 @@ impl Core {
     pub(super) fn new(
         planner: Planner,
         sources: Sources,
+        rate_floor: RateFloor,
         hub: EventHub,
         store: LocalDataSource,
         tasks: &Arc<TasksManager>,
@@ -82,6 +84,7 @@ impl Core {
             catalogue: DataCatalogue::new(),
             hub,
             sources,
+            rate_floor,
             releases: Arc::new(Releases::new()),
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),

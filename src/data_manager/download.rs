@@ -141,6 +141,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         index,
         cancel: &transfer.cancel,
         progress: &transfer.files[index],
+        rate_floor: core.rate_floor,
         observer: &observer,
     };
     let result = fetcher.fetch(staging);

@@ -6,12 +6,13 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::local::{Part, Progress, Staging, Version};
+use super::rate::{RateFloor, RateWatch};
 use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError};
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
@@ -125,6 +126,7 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) index: usize,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) progress: &'a FileProgress,
+    pub(crate) rate_floor: RateFloor,
     pub(crate) observer: &'a dyn FetchObserver,
 }
 
@@ -249,14 +251,18 @@ impl Fetcher<'_> {
         let expected = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
         let mut buffer =
             vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
+        let mut rate = RateWatch::new(self.rate_floor);
         loop {
             self.stop_if_cancelled()?;
+            let asked = Instant::now();
             let count = match reader.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.read_failed(&error)),
             };
+            // What the disk takes is not held against the source.
+            let keeps_up = rate.keeps_up(asked.elapsed(), count as u64);
             part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
             sums.update(&buffer[..count]);
             self.progress.add(count as u64);
@@ -266,6 +272,9 @@ impl Fetcher<'_> {
                 return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
             }
             self.observer.arrived(count as u64);
+            if !keeps_up {
+                return Err(self.too_slow());
+            }
         }
     }
 
@@ -314,6 +323,12 @@ impl Fetcher<'_> {
     fn answered_wrongly(&self, kind: ErrorKind, reason: &str) -> FetchFailure {
         let error = self.error(kind, reason);
         Setback::transient(error).after_an_answer().into()
+    }
+
+    fn too_slow(&self) -> FetchFailure {
+        let RateFloor { min_rate, window } = self.rate_floor;
+        let reason = format!("less than {min_rate} bytes/s arrived over {window:?}");
+        self.answered_wrongly(ErrorKind::Network, &reason)
     }
 
     fn read_failed(&self, error: &io::Error) -> FetchFailure {

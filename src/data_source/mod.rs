@@ -13,6 +13,7 @@ mod fetch;
 mod file;
 mod http;
 mod local;
+mod rate;
 
 use std::fmt;
 use std::io::Read;
@@ -28,6 +29,7 @@ pub(crate) use local::{
     CommitError, Finding, FoundPartial, Generation, Removed, Staging, StagingKey, StoredChunk,
 };
 pub use local::{Durability, LocalDataSource};
+pub(crate) use rate::RateFloor;
 
 use crate::error::ErrorKind;
 
