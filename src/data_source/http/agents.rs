@@ -52,14 +52,14 @@ pub(super) struct LinedAgent {
 }
 
 impl AgentPool {
-    pub(super) fn new(mut options: HttpOptions) -> Self {
+    pub(super) fn new(mut options: HttpOptions, names: Names) -> Self {
         for timeout in [&mut options.connect_timeout, &mut options.stall_timeout] {
             *timeout = LONGEST_TIMEOUT.min(*timeout);
         }
         AgentPool {
             config: config_of(&options),
             options,
-            names: Arc::default(),
+            names: Arc::new(names),
             tls: SharedTls(Arc::new(RustlsConnector::default())),
             idle: Mutex::default(),
         }

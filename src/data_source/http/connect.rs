@@ -17,7 +17,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-use super::line::{Line, cancelled};
+use super::line::Line;
 
 /// Opens the sockets of one agent.
 #[derive(Debug)]
@@ -51,7 +51,8 @@ impl<In: Transport> Connector<In> for SocketConnector {
     }
 }
 
-/// Tries the addresses one after the other, for `limit` in all.
+/// Tries the addresses one after the other, for `limit` in all. Once the line is broken, it takes
+/// no further socket, and so what is left of the addresses is over at once.
 fn connect_to(
     addresses: &[SocketAddr],
     limit: Duration,
@@ -63,7 +64,6 @@ fn connect_to(
         let left = limit.saturating_sub(started.elapsed());
         match try_address(*address, share_of(left, addresses.len() - tried), line) {
             Ok(stream) => return Ok(stream),
-            Err(_) if line.is_broken() => return Err(cancelled().into()),
             Err(error) => failure = error,
         }
     }

@@ -28,6 +28,7 @@ use ureq::{Agent, Body};
 
 use self::agents::{AgentPool, LeasedBody};
 use self::meaning::Meaning;
+use self::resolve::Names;
 use super::{DataSource, OpenRequest, Opened, SourceError};
 
 /// Time limits of [`HttpSource`].
@@ -88,7 +89,7 @@ impl HttpSource {
     /// A source with these limits.
     pub fn new(options: HttpOptions) -> Self {
         HttpSource {
-            agents: Arc::new(AgentPool::new(options)),
+            agents: Arc::new(AgentPool::new(options, Names::default())),
         }
     }
 }
@@ -152,28 +153,4 @@ fn split_credentials(url: &str) -> (String, Option<String>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_leave_the_url() {
-        let (url, credentials) = split_credentials("http://user:p%40ss@h:1/a?b");
-        assert_eq!(url, "http://h:1/a?b");
-        assert_eq!(
-            credentials.as_deref(),
-            Some(BASE64.encode(b"user:p@ss").as_str())
-        );
-        assert_eq!(
-            split_credentials("http://h/a@b"),
-            ("http://h/a@b".to_owned(), None)
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_requested_is_refused_at_the_door() {
-        let source = HttpSource::new(HttpOptions::default());
-        assert!(source.check("http://example.com/a").is_ok());
-        assert!(source.check("http:///a").is_err());
-        assert!(source.check("http:a").is_err());
-    }
-}
+mod tests;

@@ -74,7 +74,8 @@ impl Default for Names {
 }
 
 impl Names {
-    fn resolved_by(
+    /// As if the system's resolver were `resolve`.
+    pub(super) fn resolved_by(
         resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
     ) -> Self {
         Names {
