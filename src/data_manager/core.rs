@@ -18,7 +18,7 @@ use super::sources::Sources;
 use super::stats::Stats;
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkFile, ChunkId};
-use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk, Throttle};
+use crate::data_source::{Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
@@ -39,6 +39,7 @@ pub(super) struct Core {
     pub(super) hub: EventHub,
     pub(super) sources: Sources,
     pub(super) throttle: Arc<Throttle>,
+    pub(super) rate_floor: RateFloor,
     releases: Arc<Releases>,
     /// Gone after the shutdown, which gives the directory back.
     store: Mutex<Option<Arc<LocalDataSource>>>,
@@ -73,6 +74,7 @@ impl Core {
     pub(super) fn new(
         planner: Planner,
         sources: Sources,
+        rate_floor: RateFloor,
         hub: EventHub,
         store: LocalDataSource,
         tasks: &Arc<TasksManager>,
@@ -85,6 +87,7 @@ impl Core {
             hub,
             sources,
             throttle: Arc::new(Throttle::new()),
+            rate_floor,
             releases: Arc::new(Releases::new()),
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),

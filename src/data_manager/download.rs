@@ -142,6 +142,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         cancel: &transfer.cancel,
         throttle: &core.throttle,
         progress: &transfer.files[index],
+        rate_floor: core.rate_floor,
         observer: &observer,
     };
     let result = fetcher.fetch(staging);

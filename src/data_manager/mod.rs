@@ -157,7 +157,8 @@ impl DataManagerImpl {
         ));
         let data_dir = store.path().to_owned();
         let hub = EventHub::new(builder.event_queue);
-        let core = Core::new(planner, builder.sources(), hub, store, &tasks, &blocking);
+        let (sources, rate_floor) = (builder.sources(), builder.rate_floor);
+        let core = Core::new(planner, sources, rate_floor, hub, store, &tasks, &blocking);
         for (chunks, doomed) in [(&scan.chunks, false), (&scan.doomed, true)] {
             for slice in chunks.chunks(ASSIGNMENT_SLICE) {
                 core.apply(|planner, now| {

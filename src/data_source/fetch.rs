@@ -6,10 +6,11 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::checksums::Checksums;
 use super::local::{Part, Progress, Staging, Version};
+use super::rate::{RateFloor, RateWatch};
 use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
@@ -124,6 +125,7 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) cancel: &'a CancelToken,
     pub(crate) throttle: &'a Arc<Throttle>,
     pub(crate) progress: &'a FileProgress,
+    pub(crate) rate_floor: RateFloor,
     pub(crate) observer: &'a dyn FetchObserver,
 }
 
@@ -233,10 +235,12 @@ impl Fetcher<'_> {
         let mut buffer =
             vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
         let mut lane = self.throttle.lane(self.cancel);
+        let mut rate = RateWatch::new(self.rate_floor);
         loop {
             let left = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
             let room = lane.wait(buffer.len(), left);
             self.stop_if_cancelled()?;
+            let asked = Instant::now();
             let count = match reader.read(&mut buffer[..room]) {
                 Ok(0) => return self.check_length(part.len_bytes(), total),
                 Ok(count) => count,
@@ -244,6 +248,8 @@ impl Fetcher<'_> {
                 Err(error) => return Err(self.read_failed(&error)),
             };
             lane.took(count);
+            // What the disk takes is not held against the source.
+            let keeps_up = rate.keeps_up(asked.elapsed(), count as u64);
             part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
             sums.update(&buffer[..count]);
             self.progress.add(count as u64);
@@ -253,6 +259,9 @@ impl Fetcher<'_> {
                 return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
             }
             self.observer.arrived(count as u64);
+            if !keeps_up {
+                return Err(self.too_slow());
+            }
         }
     }
 
@@ -299,6 +308,12 @@ impl Fetcher<'_> {
     fn answered_wrongly(&self, kind: ErrorKind, reason: &str) -> FetchFailure {
         let error = self.error(kind, reason);
         Setback::transient(error).after_an_answer().into()
+    }
+
+    fn too_slow(&self) -> FetchFailure {
+        let RateFloor { min_rate, window } = self.rate_floor;
+        let reason = format!("less than {min_rate} bytes/s arrived over {window:?}");
+        self.answered_wrongly(ErrorKind::Network, &reason)
     }
 
     fn read_failed(&self, error: &io::Error) -> FetchFailure {

@@ -14,6 +14,7 @@ mod fetch;
 mod file;
 mod http;
 mod local;
+mod rate;
 mod throttle;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub(crate) use local::{
     CommitError, Finding, FoundPartial, Generation, Removed, Staging, StagingKey, StoredChunk,
 };
 pub use local::{Durability, LocalDataSource};
+pub(crate) use rate::RateFloor;
 pub(crate) use throttle::Throttle;
 
 use crate::error::ErrorKind;
