@@ -88,8 +88,8 @@ fn a_stall_before_the_headers() {
 #[test]
 fn a_stall_in_the_body() {
     let stall = Reply::Stall(bytes(1, 1000).into(), 400);
-    let failure = fails_once(stall, |builder| builder.stall_timeout(ms(300)));
-    failure.within(ms(300));
+    let failure = fails_once(stall, |builder| builder.stall_timeout(ms(1500)));
+    failure.within(ms(1500));
     let resumed = failure.origin.requests().pop().unwrap();
     assert_eq!(resumed.headers["range"], "bytes=400-");
 }

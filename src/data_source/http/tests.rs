@@ -72,6 +72,30 @@ fn a_dead_host_is_told_from_one_that_sends_us_to_a_dead_host() {
     assert!(error.host_wide && !error.permanent, "{error}");
 }
 
+/// A connection that was good for a redirect once says nothing of what comes after it.
+#[test]
+fn what_an_earlier_transfer_met_does_not_count() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/f", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        for reply in [
+            "HTTP/1.1 302 Found\r\nLocation: /g\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+        ] {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(reply.as_bytes());
+        }
+        // And hangs up at the third request.
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    let (source, cancel) = (HttpSource::new(HttpOptions::default()), CancelToken::new());
+    let mut opened = source.open(&OpenRequest::new(&url, &cancel)).unwrap();
+    opened.reader.read_to_end(&mut Vec::new()).unwrap();
+    let error = source.open(&OpenRequest::new(&url, &cancel)).unwrap_err();
+    assert!(error.host_wide, "{error}");
+}
+
 #[test]
 fn a_name_that_nobody_knows() {
     let names = Names::resolved_by(|_| Err(std::io::Error::other("no such name")));

@@ -69,6 +69,18 @@ fn a_socket_that_is_shut_down_first_does_not_connect() {
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 }
 
+/// An agent lives long and connects often.
+#[test]
+fn what_is_closed_is_not_on_the_line_any_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, line) = ([listener.local_addr().unwrap()], Line::default());
+    for _ in 0..20 {
+        drop(connect_to(&address, LONG, &line).unwrap());
+        drop(listener.accept().unwrap());
+    }
+    assert_eq!(line.parts(), 1);
+}
+
 #[test]
 fn after_a_cancellation_no_other_address_is_tried() {
     let (full, other) = (full(), TcpListener::bind("127.0.0.1:0").unwrap());

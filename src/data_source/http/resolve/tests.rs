@@ -178,4 +178,8 @@ fn families_take_turns() {
     assert_eq!(in_turns(&system), all(&["1.1.1.1", "::1", "2.2.2.2"]));
     assert_eq!(in_turns(&all(&["::1"])), all(&["::1"]));
     assert_eq!(in_turns(&[]), all(&[]));
+    let names = Arc::new(Names::resolved_by(move |_| Ok(system.clone())));
+    let found = resolve(&resolver(&names), "http://h/", LONG).unwrap();
+    let found: Vec<_> = found.iter().map(SocketAddr::ip).collect();
+    assert_eq!(found, all(&["1.1.1.1", "::1", "2.2.2.2"]));
 }
