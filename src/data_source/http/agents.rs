@@ -28,8 +28,8 @@ const USER_AGENT: &str = concat!("data_manager/", env!("CARGO_PKG_VERSION"));
 /// Time limits beyond this are as good as none; adding them to the time of day must not overflow.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How many stalls one read of the body may take. A single one is the limit for each wait on the
-/// socket, but bytes may trickle in that are no content: a record of TLS that is not whole yet (which
-/// is fine), or framing without end (which is not).
+/// socket, but bytes may trickle in that are no content: a record of TLS that is not whole yet
+/// (which is fine), or framing without end (which is not).
 const STALLS_IN_A_READ: u32 = 4;
 
 /// Agents that are not in use, each with at most one live connection.
