@@ -4,17 +4,18 @@
 //! catalogue that it decided, so that what is visible is what was decided, in that order. Never
 //! under it: IO, a wake, a callback, the end of a task, the drop of a chunk's last reference.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::events::{Event, EventHub};
 use super::planner::{Action, LeavingJob, Moment, Planner};
 use super::releases::Releases;
 use super::sources::Sources;
-use super::stats::Stats;
+use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkFile, ChunkId};
 use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk};
@@ -31,7 +32,7 @@ const SLICE: usize = 128;
 /// which drops them.
 pub(super) struct Core {
     /// See the module's documentation.
-    state: Mutex<Planner>,
+    state: Mutex<State>,
     /// Notified, without the lock, whenever the planner has become idle or quiet.
     calm: Condvar,
     pub(super) catalogue: DataCatalogue,
@@ -47,6 +48,39 @@ pub(super) struct Core {
     /// Bytes that arrived since the manager was opened.
     downloaded_bytes: AtomicU64,
     opened: Instant,
+}
+
+/// What the lock protects.
+struct State {
+    planner: Planner,
+    holds: LockHolds,
+}
+
+/// The planner, for as long as the lock is held. Notes how long that was.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    since: Instant,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Planner;
+
+    fn deref(&self) -> &Planner {
+        &self.state.planner
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Planner {
+        &mut self.state.planner
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let held = self.since.elapsed();
+        self.state.holds.note(held);
+    }
 }
 
 /// The alarm that was decided last.
@@ -77,7 +111,10 @@ impl Core {
         pool: &Arc<BlockingPool>,
     ) -> Arc<Self> {
         Arc::new(Core {
-            state: Mutex::new(planner),
+            state: Mutex::new(State {
+                planner,
+                holds: LockHolds::default(),
+            }),
             calm: Condvar::new(),
             catalogue: DataCatalogue::new(),
             hub,
@@ -98,21 +135,36 @@ impl Core {
     }
 
     pub(super) fn stats(&self, slots: usize) -> Stats {
-        let (chunks, mut totals, files_in_flight) = self.look(|planner, _| {
+        let (chunks, mut totals, files_in_flight, lock) = {
+            let planner = self.lock();
             let (chunks, totals) = planner.counts();
-            (chunks, totals, planner.files_in_flight())
-        });
+            let lock = planner.state.holds;
+            (chunks, totals, planner.files_in_flight(), lock)
+        };
         totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
         Stats {
             chunks,
             files_in_flight,
             slots,
             totals,
+            lock,
         }
     }
 
     pub(super) fn now(&self) -> Moment {
         self.opened.elapsed()
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        let state = self.state.lock();
+        Locked {
+            state,
+            since: Instant::now(),
+        }
+    }
+
+    fn moment(&self, planner: &Locked<'_>) -> Moment {
+        planner.since.saturating_duration_since(self.opened)
     }
 
     /// The data directory, until the shutdown gives it back.
@@ -129,20 +181,20 @@ impl Core {
 
     /// Looks without changing anything.
     pub(super) fn look<R>(&self, at: impl FnOnce(&Planner, Moment) -> R) -> R {
-        let now = self.now();
-        at(&self.state.lock(), now)
+        let planner = self.lock();
+        at(&planner, self.moment(&planner))
     }
 
     /// Blocks until `calm` holds of the planner; false if it did not within `timeout`.
     pub(super) fn wait_until(&self, timeout: Duration, calm: fn(&Planner) -> bool) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state.lock();
-        while !calm(&state) {
+        while !calm(&state.planner) {
             match deadline {
                 None => self.calm.wait(&mut state),
                 Some(deadline) => {
                     if self.calm.wait_until(&mut state, deadline).timed_out() {
-                        return calm(&state);
+                        return calm(&state.planner);
                     }
                 }
             }
@@ -230,7 +282,7 @@ impl Core {
             alarm.cancel();
         }
         loop {
-            let more = self.state.lock().forget(SLICE);
+            let more = self.lock().forget(SLICE);
             if !more {
                 break;
             }
@@ -246,8 +298,8 @@ impl Core {
             look_again: false,
             calm: false,
         };
-        let mut planner = self.state.lock();
-        let now = self.now();
+        let mut planner = self.lock();
+        let now = self.moment(&planner);
         let result = fact(&mut planner, now);
         for action in planner.take_actions(now) {
             match action {
@@ -357,7 +409,7 @@ impl Core {
             })
             .await?;
         if let Some(path) = moved {
-            self.state.lock().counters_mut().quarantined += 1;
+            self.lock().counters_mut().quarantined += 1;
             self.emit(&Event::Quarantined { chunk_id, path });
         }
         Ok(())
@@ -432,7 +484,7 @@ impl Core {
         for finding in findings {
             match finding {
                 Finding::Foreign(path) => {
-                    self.state.lock().counters_mut().foreign += 1;
+                    self.lock().counters_mut().foreign += 1;
                     self.hub.keep(Event::Foreign { path });
                 }
                 Finding::Quarantined {
@@ -440,12 +492,12 @@ impl Core {
                     path,
                     error,
                 } => {
-                    self.state.lock().counters_mut().quarantined += 1;
+                    self.lock().counters_mut().quarantined += 1;
                     self.hub.keep(Event::Damaged { chunk_id, error });
                     self.hub.keep(Event::Quarantined { chunk_id, path });
                 }
                 Finding::Unreadable { path, error } => {
-                    self.state.lock().counters_mut().unreadable += 1;
+                    self.lock().counters_mut().unreadable += 1;
                     self.hub.keep(Event::Unreadable { path, error });
                 }
             }

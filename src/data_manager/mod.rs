@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
-pub use stats::{ChunkState, ChunkStatus, Counters, StateCounts, Stats};
+pub use stats::{ChunkState, ChunkStatus, Counters, LockHolds, StateCounts, Stats};
 
 use self::chunk_task::Completion;
 use self::core::Core;
