@@ -46,7 +46,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "  memory: {:.0} bytes for each waiting chunk ({} files, {} bytes of URL)",
         full.saturating_sub(before) as f64 / known as f64,
         1,
-        chunk("gate", 0).files.values().map(String::len).sum::<usize>()
+        chunk("gate", 0)
+            .files
+            .values()
+            .map(String::len)
+            .sum::<usize>()
     );
     measure(&manager, known, calls);
 
@@ -142,10 +146,7 @@ pub(crate) fn turns(options: &Options) -> anyhow::Result<()> {
         let each = median(took) / BROUGHT as f64 * 1e6;
         println!("  with {waiting:7} waiting: {each:6.1} µs for each");
     }
-    println!(
-        "  ratio: {:.2}",
-        median_ratio(&worlds[1].3, &worlds[0].3)
-    );
+    println!("  ratio: {:.2}", median_ratio(&worlds[1].3, &worlds[0].3));
     world::print_lock(&worlds[1].0);
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! | `calls.rs` | `download_chunk` and `delete_chunk`; memory; whose turn it is |
 //! | `assignment.rs` | `set_assignment`, with a reader beside it |
 //! | `small_files.rs` | a thousand chunks of one small file, in turn with `curl` |
+//! | `bare.rs` | the same system calls without the library: what is possible |
 //! | `origin.rs` | the HTTP server that both of them fetch from |
 //! | `world.rs` | descriptions of chunks, sources, managers, memory |
 //! | `figures.rs` | percentiles and medians |
@@ -18,6 +19,7 @@
 )]
 
 mod assignment;
+mod bare;
 mod calls;
 mod figures;
 mod options;

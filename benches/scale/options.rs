@@ -87,12 +87,7 @@ impl Options {
             }
         }
         if options.parts.is_empty() {
-            options.parts = vec![
-                Part::Calls,
-                Part::Turns,
-                Part::Assignment,
-                Part::SmallFiles,
-            ];
+            options.parts = vec![Part::Calls, Part::Turns, Part::Assignment, Part::SmallFiles];
         }
         Ok(Some(options))
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Origin {
     address: SocketAddr,
+    answer_len: usize,
 }
 
 impl Origin {
@@ -21,13 +22,26 @@ impl Origin {
         .into_bytes();
         answer.extend((0..len_bytes).map(|at| (at % 251) as u8));
         let answer: Arc<[u8]> = answer.into();
+        let answer_len = answer.len();
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let answer = answer.clone();
                 std::thread::spawn(move || serve(connection, &answer));
             }
         });
-        Ok(Origin { address })
+        Ok(Origin {
+            address,
+            answer_len,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Bytes of an answer, headers included.
+    pub(crate) fn answer_len(&self) -> usize {
+        self.answer_len
     }
 
     pub(crate) fn url(&self, n: usize) -> String {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,6 +11,7 @@ use data_manager::data_chunk::DataChunk;
 use data_manager::data_manager::{DataManagerImpl, Durability};
 use tempfile::TempDir;
 
+use crate::bare;
 use crate::figures::{median, median_ratio};
 use crate::options::Options;
 use crate::origin::Origin;
@@ -19,7 +20,10 @@ use crate::world::{DATASET, id};
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The ways to call curl; the best one counts.
 const CURLS: [(&str, &[&str]); 2] = [
-    ("curl --parallel --parallel-max 50", &["--parallel-max", "50"]),
+    (
+        "curl --parallel --parallel-max 50",
+        &["--parallel-max", "50"],
+    ),
     (
         "the same with --parallel-immediate",
         &["--parallel-max", "50", "--parallel-immediate"],
@@ -32,13 +36,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let origin = Origin::start(bytes)?;
     let mut ours = [Vec::new(), Vec::new()];
     let mut curls = [Vec::new(), Vec::new()];
+    let mut least = Vec::new();
     for _ in 0..options.rounds {
         if !options.ours_only {
             for ((_, flags), took) in CURLS.iter().zip(&mut curls) {
                 took.push(fetch_with_curl(options, &origin, flags)?);
             }
+            least.push(bare::fetch(options, &origin)?);
         }
-        for (durability, took) in [Durability::None, Durability::Full].into_iter().zip(&mut ours) {
+        for (durability, took) in [Durability::None, Durability::Full]
+            .into_iter()
+            .zip(&mut ours)
+        {
             if durability == Durability::None || !options.ours_only {
                 took.push(fetch(options, &origin, durability)?);
             }
@@ -46,20 +55,29 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let line = |what: &str, took: &[f64]| {
         let each = median(took) / files as f64 * 1e6;
-        println!("  {what:36} {:7.1} ms  {each:6.1} µs each", median(took) * 1e3);
+        println!(
+            "  {what:36} {:7.1} ms  {each:6.1} µs each",
+            median(took) * 1e3
+        );
     };
     for ((name, _), took) in CURLS.iter().zip(&curls) {
         line(name, took);
     }
+    line("the bare calls of ours, off", &least);
     line("ours, durable commit off", &ours[0]);
     line("ours, durable commit on", &ours[1]);
-    let best: Vec<f64> = curls[0].iter().zip(&curls[1]).map(|(a, b)| a.min(*b)).collect();
+    let best: Vec<f64> = curls[0]
+        .iter()
+        .zip(&curls[1])
+        .map(|(a, b)| a.min(*b))
+        .collect();
     for (what, took) in ["off", "on"].iter().zip(&ours) {
         println!(
             "  times as fast as curl's better way, durable commit {what}: {:.2}",
             median_ratio(&best, took)
         );
     }
+    println!("  the bare calls: {:.2}", median_ratio(&best, &least));
     Ok(())
 }
 
@@ -78,7 +96,10 @@ fn fetch(options: &Options, origin: &Origin, durability: Durability) -> anyhow::
     }
     ensure!(manager.wait_idle(DEADLINE), "it hangs");
     let took = begun.elapsed().as_secs_f64();
-    ensure!(manager.list_chunks().len() == options.files, "chunks are missing");
+    ensure!(
+        manager.list_chunks().len() == options.files,
+        "chunks are missing"
+    );
     Ok(took)
 }
 
@@ -98,17 +119,35 @@ fn fetch_with_curl(options: &Options, origin: &Origin, flags: &[&str]) -> anyhow
     let config = place.path().join("urls");
     let lines = |n| {
         let path = place.path().join(format!("{n:06}.parquet"));
-        format!("url = \"{}\"\noutput = \"{}\"\n", origin.url(n), path.display())
+        format!(
+            "url = \"{}\"\noutput = \"{}\"\n",
+            origin.url(n),
+            path.display()
+        )
     };
     fs::write(&config, (0..options.files).map(lines).collect::<String>())?;
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--parallel"]).args(flags);
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--no-progress-meter",
+        "--parallel",
+    ])
+    .args(flags);
     curl.arg("-K").arg(&config);
     let begun = Instant::now();
-    let status = curl.status().context("cannot run curl")?;
+    // Its meter cannot be switched off in all versions.
+    let status = curl
+        .stderr(Stdio::null())
+        .status()
+        .context("cannot run curl")?;
     let took = begun.elapsed().as_secs_f64();
-    ensure!(status.success(), "curl failed");
-    ensure!(count(place.path())? == options.files + 1, "files are missing");
+    ensure!(status.success(), "curl failed: {status}");
+    ensure!(
+        count(place.path())? == options.files + 1,
+        "files are missing"
+    );
     Ok(took)
 }
 

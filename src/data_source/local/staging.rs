@@ -281,7 +281,11 @@ impl Part {
         let _ = fs::remove_file(&self.path);
     }
 
-    fn write_record(&mut self, version: Option<Version>, complete: Option<u64>) -> Result<(), Error> {
+    fn write_record(
+        &mut self,
+        version: Option<Version>,
+        complete: Option<u64>,
+    ) -> Result<(), Error> {
         let record = PartRecord {
             boot: boot_id().to_owned(),
             version,
