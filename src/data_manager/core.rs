@@ -24,7 +24,7 @@ use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
 
 /// How many ids or releases are looked at under one lock.
-const SLICE: usize = 128;
+const SLICE: usize = 64;
 
 /// What the manager's calls, tasks and jobs share.
 ///
@@ -62,6 +62,17 @@ struct Locked<'a> {
     since: Instant,
 }
 
+impl Locked<'_> {
+    /// Lets somebody who waits go first, if there is anybody. Whoever comes back at once would
+    /// otherwise have the lock again before the other thread is awake.
+    fn let_others_go_first(&mut self) {
+        let held = self.since.elapsed();
+        self.state.holds.note(held);
+        MutexGuard::bump(&mut self.state);
+        self.since = Instant::now();
+    }
+}
+
 impl Deref for Locked<'_> {
     type Target = Planner;
 
@@ -81,6 +92,15 @@ impl Drop for Locked<'_> {
         let held = self.since.elapsed();
         self.state.holds.note(held);
     }
+}
+
+/// What is done at the end of a hold of the lock, if others wait for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    /// Nothing: the caller is done, and they will have it.
+    Quick,
+    /// It is handed to one of them: the caller will be back for it at once.
+    Patient,
 }
 
 /// The alarm that was decided last.
@@ -174,7 +194,17 @@ impl Core {
 
     /// Tells the planner a fact and carries out what it decides.
     pub(super) fn apply<R>(self: &Arc<Self>, fact: impl FnOnce(&mut Planner, Moment) -> R) -> R {
-        let (result, deferred) = self.decide(fact);
+        let (result, deferred) = self.decide(fact, Manners::Quick);
+        self.carry_out(deferred);
+        result
+    }
+
+    /// The same with one slice of many, which lets others go before the next one.
+    pub(super) fn apply_slice<R>(
+        self: &Arc<Self>,
+        facts: impl FnOnce(&mut Planner, Moment) -> R,
+    ) -> R {
+        let (result, deferred) = self.decide(facts, Manners::Patient);
         self.carry_out(deferred);
         result
     }
@@ -265,7 +295,7 @@ impl Core {
         self.apply(|planner, _| planner.shut_down());
         let mut from = None;
         loop {
-            from = self.apply(|planner, _| planner.shut_down_entries(from, SLICE));
+            from = self.apply_slice(|planner, _| planner.shut_down_entries(from, SLICE));
             if from.is_none() {
                 return;
             }
@@ -291,7 +321,11 @@ impl Core {
         self.hub.close();
     }
 
-    fn decide<R>(self: &Arc<Self>, fact: impl FnOnce(&mut Planner, Moment) -> R) -> (R, Deferred) {
+    fn decide<R>(
+        self: &Arc<Self>,
+        fact: impl FnOnce(&mut Planner, Moment) -> R,
+        manners: Manners,
+    ) -> (R, Deferred) {
         let mut deferred = Deferred {
             actions: Vec::new(),
             held: Vec::new(),
@@ -315,6 +349,9 @@ impl Core {
             }
         }
         deferred.calm = planner.is_idle() || planner.is_quiet();
+        if manners == Manners::Patient {
+            planner.let_others_go_first();
+        }
         (result, deferred)
     }
 
@@ -346,7 +383,7 @@ impl Core {
     fn decide_releases(self: &Arc<Self>) -> Deferred {
         let released = self.releases.take(SLICE);
         let look_again = released.len() == SLICE;
-        let ((), mut deferred) = self.decide(|planner, now| {
+        let absorb = |planner: &mut Planner, now| {
             for (id, generation) in released {
                 planner.released(now, id, generation);
             }
@@ -354,7 +391,8 @@ impl Core {
             if !look_again {
                 planner.settle_fresh(now);
             }
-        });
+        };
+        let ((), mut deferred) = self.decide(absorb, Manners::Patient);
         deferred.look_again = look_again;
         deferred
     }
