@@ -1,5 +1,6 @@
 //! The door: what a description must be before anything is touched.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -35,7 +36,7 @@ pub(crate) struct FileSpec {
     /// The URL without fragment. Empty for a chunk that was found on disk: URLs are never stored.
     pub(crate) url: String,
     /// The URL's scheme in lower case; empty where `url` is.
-    pub(crate) scheme: String,
+    pub(crate) scheme: Cow<'static, str>,
     /// The digest that the description declares.
     pub(crate) sha256: Option<Sha256Digest>,
 }
@@ -175,7 +176,7 @@ fn check_parts(
         return Err(Error::refused("files", "a chunk has at least one file"));
     }
     let mut specs = Vec::with_capacity(files.len());
-    for (name, url) in files {
+    for (name, mut url) in files {
         check_file_name(&name).map_err(|reason| {
             Error::refused("files", format!("the name {name:?} {reason}")).with_file(&name)
         })?;
@@ -184,11 +185,15 @@ fn check_parts(
                 .with_file(&name)
                 .with_url(redact_url(&url))
         })?;
+        let (location_len, scheme, sha256) = (parsed.location.len(), parsed.scheme, parsed.sha256);
+        url.truncate(location_len);
+        // Kept as long as the chunk waits; what was formatted may have twice the room it needs.
+        url.shrink_to_fit();
         specs.push(FileSpec {
             name,
-            url: parsed.location,
-            scheme: parsed.scheme,
-            sha256: parsed.sha256,
+            url,
+            scheme,
+            sha256,
         });
     }
     specs.sort_by(|a, b| a.name.cmp(&b.name));

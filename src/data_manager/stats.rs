@@ -115,6 +115,32 @@ pub struct Stats {
     pub resting_hosts: Vec<RestingHost>,
     /// What happened since the manager was opened.
     pub totals: Counters,
+    /// How long calls kept each other waiting since the manager was opened.
+    pub lock: LockHolds,
+}
+
+/// How long the one lock was held that calls, jobs and tasks have in common.
+///
+/// Measured by the clock on the wall: where there are more threads than processors, a holder that
+/// the system puts aside for others goes on holding it, and is seen here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LockHolds {
+    /// How often it was held.
+    pub holds: u64,
+    /// How often for more than 1 ms.
+    pub over_1_ms: u64,
+    /// The longest of all times, in ns.
+    pub longest_ns: u64,
+}
+
+impl LockHolds {
+    pub(super) fn note(&mut self, held: Duration) {
+        let held_ns = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
+        self.holds += 1;
+        self.over_1_ms += u64::from(held_ns > 1_000_000);
+        self.longest_ns = self.longest_ns.max(held_ns);
+    }
 }
 
 /// Partial downloads that nobody works on.

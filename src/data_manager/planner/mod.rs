@@ -46,7 +46,7 @@ pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
-use super::stats::{ChunkStatus, Counters, StateCounts, Stats};
+use super::stats::{ChunkStatus, Counters, LockHolds, StateCounts, Stats};
 use super::transfer::Transfer;
 use crate::data_chunk::ChunkId;
 use crate::data_source::{CancelToken, StagingKey, StoredChunk};
@@ -271,6 +271,7 @@ impl Planner {
             hosts_resting,
             resting_hosts,
             totals: board.counters.clone(),
+            lock: LockHolds::default(),
         }
     }
 

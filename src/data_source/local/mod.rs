@@ -198,8 +198,10 @@ impl LocalDataSource {
             check_file(&staging.part_path(index), fetched.len_bytes)
                 .map_err(|error| error.with_file(&file.name))?;
         }
-        gone_is_fine(fs::remove_file(at.join(MANIFEST_NAME)))
-            .map_err(|error| Error::io("clear the staging directory", error))?;
+        if !staging.is_fresh() {
+            gone_is_fine(fs::remove_file(at.join(MANIFEST_NAME)))
+                .map_err(|error| Error::io("clear the staging directory", error))?;
+        }
         let manifest = Manifest::new(spec, fetched).to_json();
         self.disk
             .write_new(&at.join(MANIFEST_NAME), &manifest, "the manifest")?;
