@@ -213,7 +213,10 @@ fn the_data_half_never_polls_by_hand() {
                 "thread::spawn",
                 "thread::Builder",
             ] {
-                assert!(!code.contains(call), "{} calls {call}", file.display());
+                // A test's server may have a thread. The system's resolver cannot be cancelled, so no job may wait in it.
+                let resolves = call == "thread::Builder" && file.ends_with("http/resolve.rs");
+                let fine = resolves || file.ends_with("tests.rs") || !code.contains(call);
+                assert!(fine, "{} calls {call}", file.display());
             }
         }
     }

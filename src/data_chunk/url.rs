@@ -1,22 +1,24 @@
 //! URLs as this crate sees them: split once at the door, and redacted wherever they are shown.
 
+use std::borrow::Cow;
+
 use fluent_uri::Uri;
 
 use super::digest::{Sha256Digest, parse_sha256};
 
 /// What a file's URL says: where to fetch, and optionally which digest the bytes must have.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct FileUrl {
+pub(super) struct FileUrl<'a> {
     /// The URL without its fragment: what goes to the source.
-    pub(super) location: String,
+    pub(super) location: &'a str,
     /// The scheme in lower case.
-    pub(super) scheme: String,
+    pub(super) scheme: Cow<'static, str>,
     pub(super) sha256: Option<Sha256Digest>,
 }
 
 /// Splits a file's URL; the error says what is wrong with it without repeating it, since it may
 /// hold credentials.
-pub(super) fn parse_file_url(text: &str) -> Result<FileUrl, &'static str> {
+pub(super) fn parse_file_url(text: &str) -> Result<FileUrl<'_>, &'static str> {
     let uri = Uri::parse(text).map_err(|_| "is not a valid URL (RFC 3986)")?;
     let sha256 = match uri.fragment() {
         None => None,
@@ -30,9 +32,12 @@ pub(super) fn parse_file_url(text: &str) -> Result<FileUrl, &'static str> {
                 .ok_or("has a fragment that is not sha256=<64 hexadecimal digits>")?,
         ),
     };
+    let scheme = lower_case(uri.scheme().as_str());
+    // A fragment is the last thing in a URL, and the first `#` begins it.
+    let location = text.split_once('#').map_or(text, |(location, _)| location);
     Ok(FileUrl {
-        location: uri.strip_fragment().as_str().to_owned(),
-        scheme: uri.scheme().as_str().to_ascii_lowercase(),
+        location,
+        scheme,
         sha256,
     })
 }
@@ -47,6 +52,15 @@ pub(super) fn host_of(url: &str) -> &str {
         .rsplit_once('@')
         .map_or(authority, |(_, host)| host);
     if host.is_empty() { scheme } else { host }
+}
+
+/// The scheme in lower case. A million chunks need not have a million copies of `https`.
+fn lower_case(scheme: &str) -> Cow<'static, str> {
+    let common = ["https", "http", "s3", "file"];
+    let same = common
+        .into_iter()
+        .find(|common| common.eq_ignore_ascii_case(scheme));
+    same.map_or_else(|| scheme.to_ascii_lowercase().into(), Cow::Borrowed)
 }
 
 /// `url` as it may be shown: without user info, query and fragment.
@@ -89,7 +103,9 @@ mod tests {
         assert_eq!(parsed.location, "HTTPS://example.com/a?x=1");
         assert_eq!(parsed.scheme, "https");
         assert_eq!(parsed.sha256, Some([0x0F; 32]));
-        assert_eq!(parse_file_url("mem:a").unwrap().sha256, None);
+        let parsed = parse_file_url("Mem:a").unwrap();
+        assert_eq!((parsed.location, &*parsed.scheme), ("Mem:a", "mem"));
+        assert_eq!(parsed.sha256, None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The settings of a manager, each with a default that a worker can run on.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use super::DataManagerImpl;
 use super::planner::PartialLimits;
 use super::sources::Sources;
 pub use crate::data_source::Durability;
-use crate::data_source::{DataSource, FileSource, HttpOptions, HttpSource};
+use crate::data_source::{DataSource, FileSource, HttpOptions, HttpSource, RateFloor};
 use crate::error::Error;
 
 /// Sets up a [`DataManagerImpl`]; made by [`DataManagerImpl::builder`].
@@ -21,8 +22,10 @@ use crate::error::Error;
 /// | [`threads`](Self::threads) | one for each CPU | threads that poll tasks; 1 or more |
 /// | [`first_backoff`](Self::first_backoff) | 500 ms | the longest wait before the second attempt; doubles with each failure |
 /// | [`longest_backoff`](Self::longest_backoff) | 60 s | the longest wait between two attempts; also the wait after a failure that no retry can mend |
-/// | [`connect_timeout`](Self::connect_timeout) | 5 s | for the name, the connection and TLS, each |
-/// | [`stall_timeout`](Self::stall_timeout) | 20 s | without a byte, before the headers or in the body |
+/// | [`connect_timeout`](Self::connect_timeout) | 5 s | for the name; and again for the connection, over all addresses and with TLS |
+/// | [`stall_timeout`](Self::stall_timeout) | 20 s | without a byte; also for all of the headers |
+/// | [`min_rate`](Self::min_rate) | 1024 bytes/s | an attempt whose bytes arrive more slowly has failed; 0 for any rate |
+/// | [`rate_window`](Self::rate_window) | 30 s | of waiting for bytes, over which that rate is taken |
 /// | [`root_certificate`](Self::root_certificate) | Mozilla's | what the certificates of `https://` servers have to lead to |
 /// | [`event_queue`](Self::event_queue) | 1024 events | for each subscriber; the oldest are dropped beyond that |
 /// | [`shutdown_timeout`](Self::shutdown_timeout) | 5 s | how long `Drop` waits for what is under way |
@@ -30,11 +33,12 @@ use crate::error::Error;
 /// | [`partials_max_age`](Self::partials_max_age) | 7 days | for how long |
 /// | [`durability`](Self::durability) | [`Durability::Full`] | what survives a power cut |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
+/// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 ///
 /// Fixed: 4 threads of the blocking pool beyond the slots, for commits and deletes; one progress
 /// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals at a
 /// time; a host is given a rest after 5 failures in a row that it would have had for everybody;
-/// `Retry-After` is honoured up to the longest backoff. There is no limit on bandwidth.
+/// `Retry-After` is honoured up to the longest backoff.
 #[derive(Debug)]
 pub struct DataManagerBuilder {
     pub(super) data_dir: PathBuf,
@@ -47,6 +51,8 @@ pub struct DataManagerBuilder {
     pub(super) shutdown_timeout: Duration,
     pub(super) event_queue: usize,
     pub(super) durability: Durability,
+    pub(super) bandwidth_limit: Option<u64>,
+    pub(super) rate_floor: RateFloor,
     http: HttpOptions,
     file_roots: Vec<PathBuf>,
     custom: Vec<(String, Arc<dyn DataSource>)>,
@@ -68,6 +74,11 @@ impl Default for DataManagerBuilder {
             shutdown_timeout: Duration::from_secs(5),
             event_queue: 1024,
             durability: Durability::Full,
+            bandwidth_limit: None,
+            rate_floor: RateFloor {
+                min_rate: 1024,
+                window: Duration::from_secs(30),
+            },
             http: HttpOptions::default(),
             file_roots: Vec::new(),
             custom: Vec::new(),
@@ -136,17 +147,35 @@ impl DataManagerBuilder {
         self
     }
 
-    /// How long a connection may take.
+    /// How long finding a host's addresses may take, and again how long a connection may take, over
+    /// all addresses and with TLS.
     #[must_use]
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.http.connect_timeout = connect_timeout;
         self
     }
 
-    /// How long a transfer may go without a byte.
+    /// How long a transfer may go without a byte, and how long a server may take for its headers.
     #[must_use]
     pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
         self.http.stall_timeout = stall_timeout;
+        self
+    }
+
+    /// The least bytes per second that an attempt has to bring, else it has failed and is tried
+    /// again, from where it stopped if the source can; 0 accepts any rate. It is taken over
+    /// [`rate_window`](Self::rate_window).
+    #[must_use]
+    pub fn min_rate(mut self, bytes_per_second: u64) -> Self {
+        self.rate_floor.min_rate = bytes_per_second;
+        self
+    }
+
+    /// What [`min_rate`](Self::min_rate) is taken over: the time spent waiting for bytes. What the
+    /// disk takes does not count.
+    #[must_use]
+    pub fn rate_window(mut self, rate_window: Duration) -> Self {
+        self.rate_floor.window = rate_window;
         self
     }
 
@@ -176,6 +205,14 @@ impl DataManagerBuilder {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// How many bytes per second all transfers together take from their sources at the most. May
+    /// be changed later: [`DataManagerImpl::set_bandwidth_limit`].
+    #[must_use]
+    pub fn bandwidth_limit(mut self, bytes_per_second: u64) -> Self {
+        self.bandwidth_limit = Some(bytes_per_second);
         self
     }
 
@@ -215,11 +252,15 @@ impl DataManagerBuilder {
                 return Err(Error::refused(field, "has to be at least 1"));
             }
         }
-        if self.first_backoff.is_zero() {
-            return Err(Error::refused(
-                "first_backoff",
-                "has to be more than nothing",
-            ));
+        checked_limit(self.bandwidth_limit)?;
+        let more_than_nothing = [
+            ("first_backoff", self.first_backoff),
+            ("rate_window", self.rate_floor.window),
+        ];
+        for (field, value) in more_than_nothing {
+            if value.is_zero() {
+                return Err(Error::refused(field, "has to be more than nothing"));
+            }
         }
         self.http
             .check()
@@ -258,4 +299,13 @@ impl DataManagerBuilder {
         }
         sources
     }
+}
+
+/// A limit of nothing would be a way to stop that nobody is told of.
+pub(super) fn checked_limit(bytes_per_second: Option<u64>) -> Result<Option<NonZeroU64>, Error> {
+    let checked = |limit| {
+        NonZeroU64::new(limit)
+            .ok_or_else(|| Error::refused("bandwidth_limit", "has to be at least 1"))
+    };
+    bytes_per_second.map(checked).transpose()
 }

@@ -4,26 +4,28 @@
 //! catalogue that it decided, so that what is visible is what was decided, in that order. Never
 //! under it: IO, a wake, a callback, the end of a task, the drop of a chunk's last reference.
 
+use std::num::NonZeroU64;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::events::{Event, EventHub};
 use super::planner::{Action, LeavingJob, Moment, Planner};
 use super::releases::Releases;
 use super::sources::Sources;
-use super::stats::Stats;
+use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkFile, ChunkId};
-use crate::data_source::{Finding, LocalDataSource, Removed, StoredChunk};
+use crate::data_source::{Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
 
 /// How many ids or releases are looked at under one lock.
-const SLICE: usize = 128;
+const SLICE: usize = 64;
 
 /// What the manager's calls, tasks and jobs share.
 ///
@@ -31,12 +33,14 @@ const SLICE: usize = 128;
 /// which drops them.
 pub(super) struct Core {
     /// See the module's documentation.
-    state: Mutex<Planner>,
+    state: Mutex<State>,
     /// Notified, without the lock, whenever the planner has become idle or quiet.
     calm: Condvar,
     pub(super) catalogue: DataCatalogue,
     pub(super) hub: EventHub,
     pub(super) sources: Sources,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) rate_floor: RateFloor,
     releases: Arc<Releases>,
     /// Gone after the shutdown, which gives the directory back.
     store: Mutex<Option<Arc<LocalDataSource>>>,
@@ -47,6 +51,59 @@ pub(super) struct Core {
     /// Bytes that arrived since the manager was opened.
     downloaded_bytes: AtomicU64,
     opened: Instant,
+}
+
+/// What the lock protects.
+struct State {
+    planner: Planner,
+    holds: LockHolds,
+}
+
+/// The planner, for as long as the lock is held. Notes how long that was.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    since: Instant,
+}
+
+impl Locked<'_> {
+    /// Lets somebody who waits go first, if there is anybody. Whoever comes back at once would
+    /// otherwise have the lock again before the other thread is awake.
+    fn let_others_go_first(&mut self) {
+        let held = self.since.elapsed();
+        self.state.holds.note(held);
+        MutexGuard::bump(&mut self.state);
+        self.since = Instant::now();
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Planner;
+
+    fn deref(&self) -> &Planner {
+        &self.state.planner
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Planner {
+        &mut self.state.planner
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let held = self.since.elapsed();
+        self.state.holds.note(held);
+    }
+}
+
+/// What is done at the end of a hold of the lock, if others wait for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    /// Nothing: the caller is done, and they will have it.
+    Quick,
+    /// It is handed to one of them: the caller will be back for it at once.
+    Patient,
 }
 
 /// The alarm that was decided last.
@@ -71,17 +128,23 @@ impl Core {
     pub(super) fn new(
         planner: Planner,
         sources: Sources,
+        rate_floor: RateFloor,
         hub: EventHub,
         store: LocalDataSource,
         tasks: &Arc<TasksManager>,
         pool: &Arc<BlockingPool>,
     ) -> Arc<Self> {
         Arc::new(Core {
-            state: Mutex::new(planner),
+            state: Mutex::new(State {
+                planner,
+                holds: LockHolds::default(),
+            }),
             calm: Condvar::new(),
             catalogue: DataCatalogue::new(),
             hub,
             sources,
+            throttle: Arc::new(Throttle::new()),
+            rate_floor,
             releases: Arc::new(Releases::new()),
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),
@@ -98,13 +161,31 @@ impl Core {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let mut stats = self.look(Planner::stats);
+        let mut stats = {
+            let locked = self.lock();
+            let mut stats = locked.stats(self.moment(&locked));
+            stats.lock = locked.state.holds;
+            stats
+        };
         stats.totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
+        stats.bandwidth_limit = self.throttle.limit().map(NonZeroU64::get);
         stats
     }
 
     pub(super) fn now(&self) -> Moment {
         self.opened.elapsed()
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        let state = self.state.lock();
+        Locked {
+            state,
+            since: Instant::now(),
+        }
+    }
+
+    fn moment(&self, planner: &Locked<'_>) -> Moment {
+        planner.since.saturating_duration_since(self.opened)
     }
 
     /// The data directory, until the shutdown gives it back.
@@ -114,27 +195,37 @@ impl Core {
 
     /// Tells the planner a fact and carries out what it decides.
     pub(super) fn apply<R>(self: &Arc<Self>, fact: impl FnOnce(&mut Planner, Moment) -> R) -> R {
-        let (result, deferred) = self.decide(fact);
+        let (result, deferred) = self.decide(fact, Manners::Quick);
+        self.carry_out(deferred);
+        result
+    }
+
+    /// The same with one slice of many, which lets others go before the next one.
+    pub(super) fn apply_slice<R>(
+        self: &Arc<Self>,
+        facts: impl FnOnce(&mut Planner, Moment) -> R,
+    ) -> R {
+        let (result, deferred) = self.decide(facts, Manners::Patient);
         self.carry_out(deferred);
         result
     }
 
     /// Looks without changing anything.
     pub(super) fn look<R>(&self, at: impl FnOnce(&Planner, Moment) -> R) -> R {
-        let now = self.now();
-        at(&self.state.lock(), now)
+        let planner = self.lock();
+        at(&planner, self.moment(&planner))
     }
 
     /// Blocks until `calm` holds of the planner; false if it did not within `timeout`.
     pub(super) fn wait_until(&self, timeout: Duration, calm: fn(&Planner) -> bool) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state.lock();
-        while !calm(&state) {
+        while !calm(&state.planner) {
             match deadline {
                 None => self.calm.wait(&mut state),
                 Some(deadline) => {
                     if self.calm.wait_until(&mut state, deadline).timed_out() {
-                        return calm(&state);
+                        return calm(&state.planner);
                     }
                 }
             }
@@ -211,7 +302,7 @@ impl Core {
         self.apply(|planner, _| planner.shut_down());
         let mut from = None;
         loop {
-            from = self.apply(|planner, _| planner.shut_down_entries(from, SLICE));
+            from = self.apply_slice(|planner, _| planner.shut_down_entries(from, SLICE));
             if from.is_none() {
                 return;
             }
@@ -228,7 +319,7 @@ impl Core {
             alarm.cancel();
         }
         loop {
-            let more = self.state.lock().forget(SLICE);
+            let more = self.lock().forget(SLICE);
             if !more {
                 break;
             }
@@ -237,15 +328,19 @@ impl Core {
         self.hub.close();
     }
 
-    fn decide<R>(self: &Arc<Self>, fact: impl FnOnce(&mut Planner, Moment) -> R) -> (R, Deferred) {
+    fn decide<R>(
+        self: &Arc<Self>,
+        fact: impl FnOnce(&mut Planner, Moment) -> R,
+        manners: Manners,
+    ) -> (R, Deferred) {
         let mut deferred = Deferred {
             actions: Vec::new(),
             held: Vec::new(),
             look_again: false,
             calm: false,
         };
-        let mut planner = self.state.lock();
-        let now = self.now();
+        let mut planner = self.lock();
+        let now = self.moment(&planner);
         let result = fact(&mut planner, now);
         for action in planner.take_actions(now) {
             match action {
@@ -261,6 +356,9 @@ impl Core {
             }
         }
         deferred.calm = planner.is_idle() || planner.is_quiet();
+        if manners == Manners::Patient {
+            planner.let_others_go_first();
+        }
         (result, deferred)
     }
 
@@ -292,7 +390,7 @@ impl Core {
     fn decide_releases(self: &Arc<Self>) -> Deferred {
         let released = self.releases.take(SLICE);
         let look_again = released.len() == SLICE;
-        let ((), mut deferred) = self.decide(|planner, now| {
+        let absorb = |planner: &mut Planner, now| {
             for (id, generation) in released {
                 planner.released(now, id, generation);
             }
@@ -300,7 +398,8 @@ impl Core {
             if !look_again {
                 planner.settle_fresh(now);
             }
-        });
+        };
+        let ((), mut deferred) = self.decide(absorb, Manners::Patient);
         deferred.look_again = look_again;
         deferred
     }
@@ -354,7 +453,7 @@ impl Core {
             })
             .await?;
         if let Some(path) = moved {
-            self.state.lock().counters_mut().quarantined += 1;
+            self.lock().counters_mut().quarantined += 1;
             self.emit(&Event::Quarantined { chunk_id, path });
         }
         Ok(())
@@ -429,7 +528,7 @@ impl Core {
         for finding in findings {
             match finding {
                 Finding::Foreign(path) => {
-                    self.state.lock().counters_mut().foreign += 1;
+                    self.lock().counters_mut().foreign += 1;
                     self.hub.keep(Event::Foreign { path });
                 }
                 Finding::Quarantined {
@@ -437,12 +536,12 @@ impl Core {
                     path,
                     error,
                 } => {
-                    self.state.lock().counters_mut().quarantined += 1;
+                    self.lock().counters_mut().quarantined += 1;
                     self.hub.keep(Event::Damaged { chunk_id, error });
                     self.hub.keep(Event::Quarantined { chunk_id, path });
                 }
                 Finding::Unreadable { path, error } => {
-                    self.state.lock().counters_mut().unreadable += 1;
+                    self.lock().counters_mut().unreadable += 1;
                     self.hub.keep(Event::Unreadable { path, error });
                 }
             }

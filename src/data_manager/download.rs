@@ -6,7 +6,8 @@
 //! 3. [`start`] gives the job [`prepare`] to the blocking pool, together with the operation's
 //!    completer ("do the job, and use this waker when done").
 //! 4. [`fetch`] gives each file to the same pool as a job of its own ("do this"): from the thread
-//!    that prepared, and later from whichever thread freed a slot. No job waits for another.
+//!    that prepared, which keeps the first one, and later from whichever thread freed a slot. No
+//!    job waits for another.
 //! 5. The thread that ends the last file calls [`Transfer::finish`], which stores the outcome and
 //!    then wakes the task through `TasksManager::wake` ("I am done, wake up").
 //! 6. The Tasks Manager polls the task again, and [`bring`] goes on after its `.await` ("resume
@@ -79,7 +80,7 @@ async fn commit(
 }
 
 /// The job "thread downloading chunk": makes the staging directory, then starts the files that
-/// were handed out meanwhile.
+/// were handed out meanwhile, and goes on as the job of the first of them.
 fn prepare(mut ticket: Ticket) {
     let staged = match ticket.core.store() {
         None => Err(FetchFailure::Cancelled),
@@ -92,10 +93,19 @@ fn prepare(mut ticket: Ticket) {
         Ok(staging) => {
             let staging = Arc::new(staging);
             (ticket.transfer).found_staged(|index| staging.part_bytes(index));
-            for index in ticket.transfer.prepared(staging.clone()) {
+            let mut files = ticket.transfer.prepared(staging.clone()).into_iter();
+            let first = files.next();
+            for index in files {
                 submit_file(&ticket.core, &ticket.transfer, index, staging.clone());
             }
             (ticket.end, ticket.reported) = (JobEnd::Done, true);
+            if let Some(index) = first {
+                // One file is this thread's: to hand it over too would cost a small one more than
+                // its fetch. It has its slot, so this is no more of a transfer than was granted.
+                let file = Ticket::new(&ticket.core, &ticket.transfer, Some(index));
+                drop(ticket);
+                fetch_file(file, index, &staging);
+            }
         }
         Err(failure) => {
             ticket.reported = true;
@@ -141,7 +151,9 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         file,
         index,
         cancel: &transfer.cancel,
+        throttle: &core.throttle,
         progress: &transfer.files[index],
+        rate_floor: core.rate_floor,
         observer: &observer,
     };
     let result = fetcher.fetch(staging);

@@ -59,9 +59,10 @@ pub struct ChunkStatus {
     pub priority: Priority,
     /// How many attempts failed in a row.
     pub failures: u32,
-    /// Why the last attempt failed; absent once one succeeded.
+    /// Why the last attempt failed; absent once one succeeded. Where the chunk was not tried yet since
+    /// its host is given a rest, how the host failed.
     pub last_error: Option<Error>,
-    /// How many ms until the next attempt, while it waits for one.
+    /// How many ms until the next attempt, while it waits for one, or until its host's rest is over.
     pub next_try_in_ms: Option<u64>,
     /// Bytes on disk, complete or not.
     pub done_bytes: u64,
@@ -100,15 +101,46 @@ pub struct Stats {
     pub slots: usize,
     /// The same for each host.
     pub slots_per_host: usize,
+    /// Bytes per second, over all transfers; absent where there is no limit.
+    pub bandwidth_limit: Option<u64>,
     /// What earlier attempts left in staging, for when the same is asked for again; what is being
     /// fetched now is not in it.
     pub partials: PartialCounts,
+    /// Whether the disk was full when something was last written: nothing is fetched until something
+    /// was removed or a time has passed, and then one file at a time until a chunk is whole.
+    pub waits_for_space: bool,
     /// How many hosts failed for everybody and are given a rest, or are being tried again.
     pub hosts_resting: usize,
     /// At most 16 of these, the next to be tried first.
     pub resting_hosts: Vec<RestingHost>,
     /// What happened since the manager was opened.
     pub totals: Counters,
+    /// How long calls kept each other waiting since the manager was opened.
+    pub lock: LockHolds,
+}
+
+/// How long the one lock was held that calls, jobs and tasks have in common.
+///
+/// Measured by the clock on the wall: where there are more threads than processors, a holder that
+/// the system puts aside for others goes on holding it, and is seen here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LockHolds {
+    /// How often it was held.
+    pub holds: u64,
+    /// How often for more than 1 ms.
+    pub over_1_ms: u64,
+    /// The longest of all times, in ns.
+    pub longest_ns: u64,
+}
+
+impl LockHolds {
+    pub(super) fn note(&mut self, held: Duration) {
+        let held_ns = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
+        self.holds += 1;
+        self.over_1_ms += u64::from(held_ns > 1_000_000);
+        self.longest_ns = self.longest_ns.max(held_ns);
+    }
 }
 
 /// Partial downloads that nobody works on.

@@ -6,13 +6,12 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::Xxh3;
-
+use super::checksums::Checksums;
 use super::local::{Part, Progress, Staging, Version};
-use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError};
+use super::rate::{RateFloor, RateWatch};
+use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
 
@@ -124,7 +123,9 @@ pub(crate) struct Fetcher<'a> {
     /// The file's number in its description.
     pub(crate) index: usize,
     pub(crate) cancel: &'a CancelToken,
+    pub(crate) throttle: &'a Arc<Throttle>,
     pub(crate) progress: &'a FileProgress,
+    pub(crate) rate_floor: RateFloor,
     pub(crate) observer: &'a dyn FetchObserver,
 }
 
@@ -135,22 +136,6 @@ pub(crate) trait FetchObserver: Sync {
 
     /// So many bytes arrived and are staged.
     fn arrived(&self, count: u64);
-}
-
-/// The checksums of what has arrived so far.
-struct Checksums {
-    xxh3: Xxh3,
-    /// Only where the description declares a digest.
-    sha256: Option<Sha256>,
-}
-
-impl Checksums {
-    fn update(&mut self, bytes: &[u8]) {
-        self.xxh3.update(bytes);
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(bytes);
-        }
-    }
 }
 
 impl Fetcher<'_> {
@@ -180,15 +165,17 @@ impl Fetcher<'_> {
             total_bytes: total,
         });
         part.remember(version).map_err(|e| self.disk(e))?;
-        self.copy(opened.reader, total, &mut part, &mut sums)?;
-        self.check(part, total, sums)
+        match self.copy(opened.reader, total, &mut part, &mut sums) {
+            Ok(()) => self.check(part, sums),
+            Err(failure) => {
+                part.keep_sums(sums);
+                Err(failure)
+            }
+        }
     }
 
     fn no_bytes(&self) -> Checksums {
-        Checksums {
-            xxh3: Xxh3::new(),
-            sha256: self.file.sha256.map(|_| Sha256::new()),
-        }
+        Checksums::new(self.file.sha256.is_some())
     }
 
     fn open(&self, resume: Option<(u64, &str)>) -> Result<Opened, FetchFailure> {
@@ -211,16 +198,14 @@ impl Fetcher<'_> {
         version: &Version,
     ) -> Result<(Opened, Checksums), FetchFailure> {
         let offset = part.len_bytes();
-        let mut sums = self.no_bytes();
         match self.open(Some((offset, &version.validator))) {
             Ok(opened) if opened.start == offset && opened.goes_on_with(version) => {
-                part.read_back(|bytes| sums.update(bytes))
-                    .map_err(|e| self.disk(e))?;
-                Ok((opened, sums))
+                let sums = part.sums(self.file.sha256.is_some());
+                Ok((opened, sums.map_err(|e| self.disk(e))?))
             }
             Ok(opened) if opened.start == 0 => {
                 part.restart().map_err(|e| self.disk(e))?;
-                Ok((opened, sums))
+                Ok((opened, self.no_bytes()))
             }
             Ok(_) => {
                 part.restart().map_err(|e| self.disk(e))?;
@@ -249,14 +234,22 @@ impl Fetcher<'_> {
         let expected = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
         let mut buffer =
             vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
+        let mut lane = self.throttle.lane(self.cancel);
+        let mut rate = RateWatch::new(self.rate_floor);
         loop {
+            let left = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
+            let room = lane.wait(buffer.len(), left);
             self.stop_if_cancelled()?;
-            let count = match reader.read(&mut buffer) {
-                Ok(0) => return Ok(()),
+            let asked = Instant::now();
+            let count = match reader.read(&mut buffer[..room]) {
+                Ok(0) => return self.check_length(part.len_bytes(), total),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.read_failed(&error)),
             };
+            lane.took(count);
+            // What the disk takes is not held against the source.
+            let keeps_up = rate.keeps_up(asked.elapsed(), count as u64);
             part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
             sums.update(&buffer[..count]);
             self.progress.add(count as u64);
@@ -266,29 +259,30 @@ impl Fetcher<'_> {
                 return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
             }
             self.observer.arrived(count as u64);
+            if !keeps_up {
+                return Err(self.too_slow());
+            }
         }
     }
 
-    fn check(
-        &self,
-        part: Part,
-        total: Option<u64>,
-        sums: Checksums,
-    ) -> Result<FetchedFile, FetchFailure> {
-        let len = part.len_bytes();
-        if let Some(total) = total
-            && len != total
-        {
-            let reason = format!("the body ended after {len} of {total} bytes");
-            return Err(self.answered_wrongly(ErrorKind::Network, &reason));
+    fn check_length(&self, len: u64, total: Option<u64>) -> Result<(), FetchFailure> {
+        match total {
+            Some(total) if len != total => {
+                let reason = format!("the body ended after {len} of {total} bytes");
+                Err(self.answered_wrongly(ErrorKind::Network, &reason))
+            }
+            _ => Ok(()),
         }
-        let digest: Option<[u8; 32]> = sums.sha256.map(|sha256| sha256.finalize().into());
+    }
+
+    fn check(&self, part: Part, sums: Checksums) -> Result<FetchedFile, FetchFailure> {
+        let (xxh3, digest) = sums.finish();
         if digest != self.file.sha256 {
             part.discard();
             let reason = "the bytes that arrived do not have the declared SHA-256";
             return Err(self.answered_wrongly(ErrorKind::Digest, reason));
         }
-        part.complete(sums.xxh3.digest()).map_err(|e| self.disk(e))
+        part.complete(xxh3).map_err(|e| self.disk(e))
     }
 
     fn stop_if_cancelled(&self) -> Result<(), FetchFailure> {
@@ -314,6 +308,12 @@ impl Fetcher<'_> {
     fn answered_wrongly(&self, kind: ErrorKind, reason: &str) -> FetchFailure {
         let error = self.error(kind, reason);
         Setback::transient(error).after_an_answer().into()
+    }
+
+    fn too_slow(&self) -> FetchFailure {
+        let RateFloor { min_rate, window } = self.rate_floor;
+        let reason = format!("less than {min_rate} bytes/s arrived over {window:?}");
+        self.answered_wrongly(ErrorKind::Network, &reason)
     }
 
     fn read_failed(&self, error: &io::Error) -> FetchFailure {

@@ -9,10 +9,13 @@
 //! retries or what is wanted: a call either does what it says or returns the error.
 
 mod cancel;
+mod checksums;
 mod fetch;
 mod file;
 mod http;
 mod local;
+mod rate;
+mod throttle;
 
 use std::fmt;
 use std::io::Read;
@@ -28,6 +31,8 @@ pub(crate) use local::{
     CommitError, Finding, FoundPartial, Generation, Removed, Staging, StagingKey, StoredChunk,
 };
 pub use local::{Durability, LocalDataSource};
+pub(crate) use rate::RateFloor;
+pub(crate) use throttle::Throttle;
 
 use crate::error::ErrorKind;
 

@@ -7,6 +7,7 @@
 )]
 
 pub mod origin;
+pub mod source;
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -28,8 +28,23 @@ pub enum Reply {
     Hangup,
     /// Exactly these bytes, then the connection is closed.
     Raw(Vec<u8>),
+    /// Exactly these bytes, then nothing until the client goes away.
+    Hold(Vec<u8>),
+    /// The first bytes at once, the others a few at a time, then the connection is closed.
+    Drip(Drip),
     /// The file, but not before the gate is opened.
     Gated(Gate, Arc<Vec<u8>>),
+}
+
+/// A reply that takes its time.
+#[derive(Clone, Debug)]
+pub struct Drip {
+    pub bytes: Vec<u8>,
+    /// How many are sent at once.
+    pub first: usize,
+    /// How many are sent after each pause.
+    pub step: usize,
+    pub pause: Duration,
 }
 
 /// Holds replies back until it is opened.
@@ -310,6 +325,15 @@ fn answer(
             stream.write_all(bytes)?;
             Ok(false)
         }
+        Reply::Hold(bytes) => {
+            stream.write_all(bytes)?;
+            wait_for_close(stream);
+            Ok(false)
+        }
+        Reply::Drip(drip) => {
+            send_drip(stream, drip)?;
+            Ok(false)
+        }
     }
 }
 
@@ -374,6 +398,22 @@ fn send_start(mut stream: &TcpStream, bytes: &[u8], count: usize) -> std::io::Re
     )?;
     stream.write_all(&bytes[..count])?;
     stream.flush()
+}
+
+fn send_drip(mut stream: &TcpStream, drip: &Drip) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    // The pause is a read that ends early if the client goes away.
+    stream.set_read_timeout(Some(drip.pause))?;
+    let (first, rest) = drip.bytes.split_at(drip.first);
+    stream.write_all(first)?;
+    for bytes in rest.chunks(drip.step) {
+        match stream.read(&mut [0]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            _ => return Ok(()),
+        }
+        stream.write_all(bytes)?;
+    }
+    Ok(())
 }
 
 fn wait_for_close(mut stream: &TcpStream) {

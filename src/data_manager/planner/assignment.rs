@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::calls::Asker;
-use super::entry::{Entry, Phase};
+use super::entry::{Entry, Phase, Wanted};
 use super::{Action, Board, Moment, Planner, shut_down};
 use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::chunk_task::Completion;
@@ -82,6 +82,17 @@ impl Planner {
         assignment.refused_before = assignment.refused.take();
         assignment.failure = None;
         assignment.epoch
+    }
+
+    /// What is wanted under these ids, in their order: an entry of the assignment that says the same
+    /// need not be checked again.
+    pub(in crate::data_manager) fn wanted_under<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a ChunkId>,
+    ) -> Vec<Option<Arc<ChunkSpec>>> {
+        let wanted = |id: &ChunkId| self.entries.get(id)?.wanted.as_ref();
+        ids.map(|id| wanted(id).map(|wanted| wanted.spec.clone()))
+            .collect()
     }
 
     /// One chunk of the assignment; false once a later assignment has begun.
@@ -179,10 +190,8 @@ impl Entry {
     }
 
     fn assign(&mut self, now: Moment, epoch: u64, spec: Arc<ChunkSpec>, board: &mut Board) {
-        let known = self
-            .wanted
-            .as_ref()
-            .is_some_and(|wanted| wanted.spec.same_content(&spec));
+        let same = |wanted: &Wanted| wanted.spec.same_content(&spec);
+        let known = self.wanted.as_ref().is_some_and(same);
         // A call that came after this assignment had begun has the last word.
         let named = self.touched == epoch;
         if named && !known {

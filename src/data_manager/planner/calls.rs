@@ -15,6 +15,9 @@ use crate::error::Error;
 /// When to look again at a partial that could not go.
 const DEFERRED: Duration = Duration::from_secs(10);
 
+/// How many partials go at a time; each of them asks for the next when it is gone.
+const EXPIRED_AT_A_TIME: usize = 16;
+
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
@@ -61,9 +64,13 @@ impl Planner {
 
     /// Removes what is too old, or too much, of what earlier attempts left.
     pub(super) fn expire_partials(&mut self, now: Moment) {
-        while !self.board.shut_down
-            && let Some(key) = self.board.partials.surplus(now)
-        {
+        for _ in 0..EXPIRED_AT_A_TIME {
+            let Some(key) = self.board.partials.surplus(now) else {
+                return;
+            };
+            if self.board.shut_down {
+                return;
+            }
             if !self.edit(key.id, |entry, board| entry.expire(&key, board)) {
                 // Something else of this id stands in the way for a moment.
                 return self.board.partials.defer(key, now + DEFERRED);
@@ -188,7 +195,7 @@ impl Entry {
         let Some(wanted) = &mut self.wanted else {
             return Completion::ended(Ok(()));
         };
-        let moved = !wanted.spec.same_urls(&spec);
+        let moved = !Arc::ptr_eq(&wanted.spec, &spec) && !wanted.spec.same_urls(&spec);
         // It may wait for other hosts now.
         let place = match wanted.phase {
             Phase::Waiting(place) if moved => Some(place),
@@ -284,9 +291,7 @@ impl Entry {
         }
         if self.running.is_some() {
             self.doom_running(board);
-        } else if self.abandoning.is_none()
-            && board.partials.take(&StagingKey::of(&wanted.spec)).is_some()
-        {
+        } else if self.abandoning.is_none() && board.partials.take_of(&wanted.spec).is_some() {
             self.abandoning = Some(Vec::new());
             board.act(Action::Abandon(StagingKey::of(&wanted.spec)));
         }

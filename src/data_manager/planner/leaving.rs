@@ -83,6 +83,11 @@ impl Planner {
     pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, id: ChunkId) {
         self.edit(id, |entry, board| {
             let deletes = entry.abandoning.take().unwrap_or_default();
+            // What went only because the disk is full is not worth another try at once: the next
+            // chunk would fill it as fast.
+            if !deletes.is_empty() {
+                board.scheduler.space_was_freed();
+            }
             board.end_deletes(&deletes, &Ok(()));
             entry.settle(now, board);
         });
@@ -163,6 +168,7 @@ impl Entry {
                 } = self.leaving.remove(at);
                 let chunk_id = stored.spec.id;
                 if job == LeavingJob::Remove {
+                    board.scheduler.space_was_freed();
                     board.emit(Event::Removed { chunk_id });
                     board.counters.removed_chunks += 1;
                 }

@@ -30,7 +30,7 @@ mod partials;
 mod scheduler;
 mod transfers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
-use super::stats::{ChunkStatus, Counters, StateCounts, Stats};
+use super::stats::{ChunkStatus, Counters, LockHolds, StateCounts, Stats};
 use super::transfer::Transfer;
 use crate::data_chunk::ChunkId;
 use crate::data_source::{CancelToken, StagingKey, StoredChunk};
@@ -243,7 +243,16 @@ impl Planner {
     }
 
     pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
-        self.entries.get(id).map(|entry| entry.status(id, now))
+        let entry = self.entries.get(id)?;
+        let mut status = entry.status(id, now);
+        let waits = |wanted: &&entry::Wanted| matches!(wanted.phase, entry::Phase::Waiting(_));
+        if let Some(wanted) = entry.wanted.as_ref().filter(waits)
+            && let Some(rest) = (self.board.scheduler).rest_of(now, &wanted.spec, wanted.missing())
+        {
+            status.next_try_in_ms = rest.next_try_in_ms;
+            status.last_error = status.last_error.or(rest.last_error);
+        }
+        Some(status)
     }
 
     /// The planner's part of the figures.
@@ -255,10 +264,14 @@ impl Planner {
             files_in_flight: board.scheduler.files_in_flight(),
             slots: board.scheduler.slots(),
             slots_per_host: board.scheduler.slots_per_host(),
+            // Not the planner's to know.
+            bandwidth_limit: None,
             partials: board.partials.counts(),
+            waits_for_space: board.scheduler.waits_for_space(),
             hosts_resting,
             resting_hosts,
             totals: board.counters.clone(),
+            lock: LockHolds::default(),
         }
     }
 
@@ -278,16 +291,18 @@ impl Planner {
 
     /// Changes one entry, and keeps what is counted over all entries in step.
     fn edit<R>(&mut self, id: ChunkId, change: impl FnOnce(&mut Entry, &mut Board) -> R) -> R {
-        let known = self.entries.contains_key(&id);
-        let entry = self.entries.entry(id).or_default();
-        if known {
-            self.board.count(entry, Change::Out);
-        }
-        let result = change(entry, &mut self.board);
-        if entry.is_empty() {
-            self.entries.remove(&id);
+        let mut place = match self.entries.entry(id) {
+            btree_map::Entry::Occupied(place) => {
+                self.board.count(place.get(), Change::Out);
+                place
+            }
+            btree_map::Entry::Vacant(place) => place.insert_entry(Entry::default()),
+        };
+        let result = change(place.get_mut(), &mut self.board);
+        if place.get().is_empty() {
+            place.remove();
         } else {
-            self.board.count(entry, Change::In);
+            self.board.count(place.get(), Change::In);
         }
         result
     }
@@ -423,6 +438,7 @@ impl Entry {
         let mut status = ChunkStatus::new(*id, self.state());
         status.wanted = wanted.is_some();
         if let Some(wanted) = wanted {
+            status.priority = wanted.priority;
             status.failures = wanted.failures;
             status.last_error.clone_from(&wanted.last_error);
             if let entry::Phase::BackingOff { until } = wanted.phase {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Moment;
+use crate::data_chunk::ChunkSpec;
 use crate::data_manager::stats::PartialCounts;
 use crate::data_source::StagingKey;
 
@@ -25,6 +26,8 @@ pub(super) struct Partials {
     kept: BTreeMap<StagingKey, Partial>,
     by_expiry: BTreeSet<(Moment, StagingKey)>,
     bytes: u64,
+    /// What expires up to then goes now: its space is needed.
+    cut: Moment,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,7 @@ impl Partials {
             kept: BTreeMap::new(),
             by_expiry: BTreeSet::new(),
             bytes: 0,
+            cut: Moment::ZERO,
         }
     }
 
@@ -50,6 +54,14 @@ impl Partials {
         self.kept.insert(key, Partial { len_bytes, expires });
         self.by_expiry.insert((expires, key));
         self.bytes += len_bytes;
+    }
+
+    /// The partial of this description is taken over, or goes; its bytes, if there was one.
+    pub(super) fn take_of(&mut self, spec: &ChunkSpec) -> Option<u64> {
+        if self.kept.is_empty() {
+            return None;
+        }
+        self.take(&StagingKey::of(spec))
     }
 
     /// It is taken over, or goes; its bytes, if it was there.
@@ -63,7 +75,17 @@ impl Partials {
     /// The next one that has to go: it is too old, or the oldest while there is too much.
     pub(super) fn surplus(&self, now: Moment) -> Option<StagingKey> {
         let (expires, key) = self.by_expiry.first()?;
-        (*expires <= now || self.bytes > self.limits.bytes).then_some(*key)
+        let too_much = self.bytes > self.limits.bytes;
+        (*expires <= now.max(self.cut) || too_much).then_some(*key)
+    }
+
+    /// The disk is full: what is kept has to go, but for `spared`, if that came last.
+    pub(super) fn clear(&mut self, spared: Option<&StagingKey>) {
+        let mut from_the_last = self.by_expiry.iter().rev();
+        let last = from_the_last.find(|(_, key)| spared != Some(key));
+        if let Some((expires, _)) = last {
+            self.cut = *expires;
+        }
     }
 
     /// It cannot go now: asks again in a while.
@@ -126,5 +148,27 @@ mod tests {
         partials.defer(key(1), Duration::from_secs(12));
         assert_eq!(partials.surplus(Duration::from_secs(11)), None);
         assert_eq!(partials.counts(), PartialCounts::new(1, 61));
+    }
+
+    #[test]
+    fn a_full_disk_takes_all_but_what_was_just_written() {
+        let limits = PartialLimits {
+            bytes: 100,
+            age: Duration::from_secs(10),
+        };
+        let mut partials = Partials::new(limits);
+        for n in 1..=3 {
+            let now = Duration::from_secs(u64::from(n));
+            partials.put(now, key(n), 10, Duration::ZERO);
+        }
+        let now = Duration::from_secs(3);
+        partials.clear(Some(&key(3)));
+        for n in 1..=2 {
+            assert_eq!(partials.surplus(now), Some(key(n)));
+            partials.take(&key(n));
+        }
+        assert_eq!(partials.surplus(now), None);
+        partials.clear(None);
+        assert_eq!(partials.surplus(now), Some(key(3)));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::entry::{Entry, Leaving, Phase, Running, Visible};
 use super::scheduler::{Grant, HostRef, Turn};
 use super::{Action, Board, Moment, Planner, millis, shut_down};
-use crate::data_chunk::{ChunkId, hex_encode};
+use crate::data_chunk::{ChunkId, ChunkSpec, hex_encode};
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::{Arrived, Transfer};
 use crate::data_source::{CommitError, FetchFailure, HostSign, Setback, StagingKey, StoredChunk};
@@ -124,7 +124,7 @@ impl Planner {
                 let sufferers = self.board.scheduler.take_sufferers(host);
                 self.board.emit(Event::HostBack { host: name });
                 for id in sufferers {
-                    self.edit(id, |entry, board| entry.retry_with_host(now, board));
+                    self.edit(id, |entry, board| entry.retry_now(now, board));
                 }
             }
         }
@@ -241,7 +241,7 @@ impl Entry {
         if let Phase::Waiting(place) = wanted.phase {
             board.scheduler.begin(place, &transfer, wanted.missing());
         }
-        let staged = board.partials.take(&StagingKey::of(&wanted.spec));
+        let staged = board.partials.take_of(&wanted.spec);
         wanted.phase = Phase::Transferring;
         board.act(Action::Start(transfer.clone()));
         board.emit(Event::Started {
@@ -293,6 +293,7 @@ impl Entry {
         wanted.last_error = None;
         wanted.fetched.clear();
         self.show(Visible { stored, holds: 0 }, board);
+        board.scheduler.space_was_found();
         board.counters.downloaded_chunks += 1;
     }
 
@@ -370,6 +371,9 @@ impl Entry {
             FetchFailure::Cancelled => Setback::transient(cancelled_from_outside()),
         };
         let (error, mut permanent) = (setback.error.with_chunk(id), setback.permanent);
+        if error.kind() == ErrorKind::NoSpace {
+            board.space_is_short(now, &wanted.spec);
+        }
         if error.kind() == ErrorKind::Digest {
             permanent |= wanted.count_digest_failure(error.file()) >= DIGEST_FAILURES_MAX;
         }
@@ -433,12 +437,16 @@ impl Entry {
             self.settle(now, board);
         }
     }
+}
 
-    /// The host that it failed for is back.
-    fn retry_with_host(&mut self, now: Moment, board: &mut Board) {
-        if self.wanted.as_ref().is_some_and(|wanted| !wanted.ended) {
-            self.retry_now(now, board);
-        }
+impl Board {
+    /// The disk is full. What earlier attempts left is the cheapest to give up: the others' at
+    /// first, and where that was not enough, all of it.
+    fn space_is_short(&mut self, now: Moment, spec: &ChunkSpec) {
+        let again = self.scheduler.waits_for_space();
+        let own = StagingKey::of(spec);
+        self.partials.clear(Some(&own).filter(|_| !again));
+        self.scheduler.space_is_short(now, &mut self.backoff);
     }
 }
 

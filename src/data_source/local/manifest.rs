@@ -185,7 +185,7 @@ fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
         files.push(FileSpec {
             name: entry.name,
             url: String::new(),
-            scheme: String::new(),
+            scheme: "".into(),
             sha256: sha256.transpose()?,
         });
     }
@@ -253,7 +253,7 @@ mod tests {
         let files = ["a", "b"].map(|name| FileSpec {
             name: name.to_owned(),
             url: "http://h/canary".to_owned(),
-            scheme: "http".to_owned(),
+            scheme: "http".into(),
             sha256: (name == "b").then_some([7; 32]),
         });
         let spec = ChunkSpec {

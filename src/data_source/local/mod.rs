@@ -36,6 +36,7 @@ pub(crate) use staging::{Part, Progress, Staging, Version};
 use parking_lot::Mutex;
 
 use super::FetchedFile;
+use super::checksums::KeptChecksums;
 use crate::data_chunk::{ChunkSpec, MANIFEST_NAME};
 use crate::error::Error;
 
@@ -46,6 +47,8 @@ pub struct LocalDataSource {
     root: PathBuf,
     disk: Disk,
     lock: Arc<DirLock>,
+    /// Of staged files that broke off.
+    checksums: Arc<KeptChecksums>,
     /// The next generation to commit; greater than any that is on disk.
     next_generation: AtomicU64,
     /// The dataset directories whose entries are known to last. No IO under the lock.
@@ -131,6 +134,7 @@ impl LocalDataSource {
                 root,
                 disk,
                 lock,
+                checksums: Arc::default(),
                 next_generation,
                 lasting_datasets: Mutex::default(),
             },
@@ -152,7 +156,7 @@ impl LocalDataSource {
     /// The staging directory of `spec`, with what an earlier attempt left in it.
     pub(crate) fn stage(&self, spec: &ChunkSpec) -> Result<Staging, Error> {
         let path = self.staging_path(&StagingKey::of(spec));
-        Staging::prepare(path, self.disk, self.lock.clone())
+        Staging::prepare(path, self.disk, (&self.lock, &self.checksums))
     }
 
     /// Makes a staged chunk whole and lets it appear. `fetched` is in the order of `spec.files`;
@@ -194,8 +198,10 @@ impl LocalDataSource {
             check_file(&staging.part_path(index), fetched.len_bytes)
                 .map_err(|error| error.with_file(&file.name))?;
         }
-        gone_is_fine(fs::remove_file(at.join(MANIFEST_NAME)))
-            .map_err(|error| Error::io("clear the staging directory", error))?;
+        if !staging.is_fresh() {
+            gone_is_fine(fs::remove_file(at.join(MANIFEST_NAME)))
+                .map_err(|error| Error::io("clear the staging directory", error))?;
+        }
         let manifest = Manifest::new(spec, fetched).to_json();
         self.disk
             .write_new(&at.join(MANIFEST_NAME), &manifest, "the manifest")?;

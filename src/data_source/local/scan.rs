@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::disk::{Disk, gone_is_fine};
 use super::layout::{self, ChunkName, Generation, StagingKey};
 use super::manifest::Manifest;
+use super::staging::PART_EXTENSION;
 use super::{Removed, StoredChunk};
 use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
 use crate::error::{Error, ErrorKind};
@@ -276,13 +277,22 @@ impl Scanner<'_> {
     }
 }
 
-/// The bytes in a directory's files, and how long ago the last of them was written.
+/// The bytes of the partial files in a directory, and how long ago something was written there.
 fn measure(dir: &Path) -> (u64, Duration) {
     let mut len_bytes = 0;
     let mut written = SystemTime::UNIX_EPOCH;
     let inner = entries(dir).unwrap_or_default();
-    for metadata in inner.iter().filter_map(|entry| entry.metadata().ok()) {
-        len_bytes += metadata.len();
+    for entry in inner {
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|kind| kind == PART_EXTENSION)
+        {
+            len_bytes += metadata.len();
+        }
         written = written.max(metadata.modified().unwrap_or(written));
     }
     let age = SystemTime::now().duration_since(written);

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 use crate::data_chunk::DataChunk;
+use crate::data_source::checksums::Checksums;
 use crate::data_source::local::staging::Progress;
 
 fn spec(n: u8) -> Arc<ChunkSpec> {
@@ -25,8 +26,17 @@ fn open(dir: &TempDir) -> (LocalDataSource, Scan) {
     LocalDataSource::open(dir.path(), Durability::Full).unwrap()
 }
 
-/// Stages the files of `spec` without committing them.
+/// Stages the files of `spec`, each with its name in it, without committing them.
 fn stage(store: &LocalDataSource, spec: &ChunkSpec) -> (Staging, Vec<FetchedFile>) {
+    stage_long(store, spec, 1)
+}
+
+/// The same, with each name as many times.
+fn stage_long(
+    store: &LocalDataSource,
+    spec: &ChunkSpec,
+    times: usize,
+) -> (Staging, Vec<FetchedFile>) {
     let staging = store.stage(spec).unwrap();
     let fetched = spec
         .files
@@ -35,8 +45,9 @@ fn stage(store: &LocalDataSource, spec: &ChunkSpec) -> (Staging, Vec<FetchedFile
         .map(|(index, file)| {
             let (mut part, progress) = staging.open_part(index).unwrap();
             assert_eq!(progress, Progress::Empty);
-            part.append(file.name.as_bytes()).unwrap();
-            part.complete(xxh3_64(file.name.as_bytes())).unwrap()
+            let content = file.name.repeat(times);
+            part.append(content.as_bytes()).unwrap();
+            part.complete(xxh3_64(content.as_bytes())).unwrap()
         })
         .collect();
     (staging, fetched)
@@ -86,7 +97,7 @@ fn a_committed_chunk_is_its_files_and_its_manifest() {
 fn what_is_staged_is_nothing_until_it_is_committed() {
     let dir = tempdir().unwrap();
     let (store, _) = open(&dir);
-    let (staging, mut fetched) = stage(&store, &spec(1));
+    let (staging, mut fetched) = stage_long(&store, &spec(1), 300_000);
     fetched[1].len_bytes += 1;
     let error = store
         .commit(&staging, &spec(1), &fetched)
@@ -109,8 +120,8 @@ fn what_is_staged_is_nothing_until_it_is_committed() {
     fs::write(parts.join("1.part"), "x").unwrap();
     let staging = store.stage(&spec(1)).unwrap();
     let complete = FetchedFile {
-        len_bytes: 1,
-        xxh3: xxh3_64(b"a"),
+        len_bytes: 300_000,
+        xxh3: xxh3_64("a".repeat(300_000).as_bytes()),
     };
     assert_eq!(
         staging.open_part(0).unwrap().1,
@@ -120,6 +131,50 @@ fn what_is_staged_is_nothing_until_it_is_committed() {
     store.abandon(&StagingKey::of(&spec(1))).unwrap();
     store.abandon(&StagingKey::of(&spec(1))).unwrap();
     assert!(names(&dir.path().join("_staging")).is_empty());
+}
+
+#[test]
+fn a_small_file_that_was_not_committed_is_fetched_again() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    drop(stage(&store, &spec(1)));
+    let parts = dir
+        .path()
+        .join("_staging")
+        .join(StagingKey::of(&spec(1)).dir())
+        .join("_parts");
+    assert_eq!(names(&parts), ["0.part", "1.part"]);
+    // What lies there without a record is not taken for anything.
+    let (staging, fetched) = stage(&store, &spec(1));
+    let stored = store.commit(&staging, &spec(1), &fetched).unwrap();
+    assert_eq!(fs::read(stored.path.join("a")).unwrap(), b"a");
+    assert_eq!(names(&stored.path), ["_chunk.json", "a", "b"]);
+}
+
+#[test]
+fn bytes_are_only_written_after_what_they_are_a_part_of() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let version = Version {
+        validator: "\"1\"".to_owned(),
+        total_bytes: Some(4),
+    };
+    let staging = store.stage(&spec(1)).unwrap();
+    let (mut part, _) = staging.open_part(0).unwrap();
+    part.remember(Some(version.clone())).unwrap();
+    part.append(b"ab").unwrap();
+    drop((part, staging));
+    let staging = store.stage(&spec(1)).unwrap();
+    let (mut part, progress) = staging.open_part(0).unwrap();
+    assert_eq!(progress, Progress::Partial(version.clone()));
+    // Once it is complete, its record says so: it would be gone on with otherwise.
+    part.remember(Some(version)).unwrap();
+    part.append(b"cd").unwrap();
+    let complete = part.complete(xxh3_64(b"abcd")).unwrap();
+    drop(staging);
+    let staging = store.stage(&spec(1)).unwrap();
+    let progress = staging.open_part(0).unwrap().1;
+    assert_eq!(progress, Progress::Complete(complete));
 }
 
 #[test]
@@ -219,4 +274,50 @@ fn damage_has_a_name() {
     assert!(error.to_string().contains("not a regular file"), "{error}");
     let kept = store.quarantine(&stored).unwrap();
     assert_eq!(names(&kept), ["_chunk.json", "a.quarantined", "b"]);
+}
+
+#[test]
+fn what_arrived_in_this_run_is_not_read_again_and_what_an_earlier_one_left_is_read_once() {
+    let dir = tempdir().unwrap();
+    let version = Version {
+        validator: "v".to_owned(),
+        total_bytes: Some(6),
+    };
+    let of = |bytes: &[u8]| {
+        let mut sums = Checksums::new(false);
+        sums.update(bytes);
+        sums
+    };
+    let reopen = |store: &LocalDataSource| {
+        let (part, progress) = store.stage(&spec(1)).unwrap().open_part(0).unwrap();
+        assert_eq!(progress, Progress::Partial(version.clone()));
+        part
+    };
+    let (store, _) = open(&dir);
+    let (mut part, _) = store.stage(&spec(1)).unwrap().open_part(0).unwrap();
+    part.remember(Some(version.clone())).unwrap();
+    part.append(b"abc").unwrap();
+    part.keep_sums(of(b"abc"));
+
+    // Whoever read it would see something else.
+    let path = store.stage(&spec(1)).unwrap().part_path(0);
+    fs::write(&path, b"ABC").unwrap();
+    let mut sums = reopen(&store).sums(false).unwrap();
+    sums.update(b"def");
+    assert_eq!(sums.finish().0, xxh3_64(b"abcdef"));
+
+    // They were taken, and of another run there are none.
+    let mut part = reopen(&store);
+    assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"ABC"));
+    part.keep_sums(of(b"abc"));
+    drop((part, store));
+    let (store, _) = open(&dir);
+    let mut part = reopen(&store);
+    assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"ABC"));
+
+    // A file that starts again has none either, also where it gets as long as it was.
+    part.keep_sums(of(b"abc"));
+    part.restart().unwrap();
+    part.append(b"xyz").unwrap();
+    assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"xyz"));
 }

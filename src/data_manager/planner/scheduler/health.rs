@@ -1,4 +1,5 @@
-//! A circuit breaker: a host that fails for everybody is given a rest.
+//! A circuit breaker: a host that fails for everybody is given a rest. So is the disk, when it is
+//! full.
 //!
 //! | from | to | when |
 //! | --- | --- | --- |
@@ -70,7 +71,21 @@ impl Health {
             (Health::Well { .. }, HostSign::Silent) => 1,
             (Health::Probing { rests }, HostSign::Silent) => rests.saturating_add(1),
         };
-        let until = now + rest(rests);
+        self.give_up(now + rest(rests), rests)
+    }
+
+    /// It fails for everybody for a reason that needs no second look. `rest` as in
+    /// [`note`](Self::note).
+    pub(super) fn fail(&mut self, now: Moment, rest: impl FnOnce(u32) -> Moment) {
+        let rests = match *self {
+            Health::Resting { .. } => return,
+            Health::Well { .. } => 1,
+            Health::Probing { rests } => rests.saturating_add(1),
+        };
+        self.give_up(now + rest(rests), rests);
+    }
+
+    fn give_up(&mut self, until: Moment, rests: u32) -> Turn {
         *self = Health::Resting { until, rests };
         Turn::Rests(until)
     }
@@ -92,7 +107,15 @@ impl Health {
     }
 
     pub(super) fn is_resting(self) -> bool {
-        matches!(self, Health::Resting { .. })
+        self.rests_until().is_some()
+    }
+
+    /// When its rest is over, if it rests.
+    pub(super) fn rests_until(self) -> Option<Moment> {
+        match self {
+            Health::Resting { until, .. } => Some(until),
+            Health::Well { .. } | Health::Probing { .. } => None,
+        }
     }
 
     /// Whether there is anything to remember of it.

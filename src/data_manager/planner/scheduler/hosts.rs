@@ -232,10 +232,7 @@ impl Hosts {
     }
 
     fn note(&mut self, id: HostId, change: impl FnOnce(&mut Host) -> Turn) -> Turn {
-        let rest_of = |host: Option<&Host>| match host.map(|host| host.health) {
-            Some(Health::Resting { until, .. }) => Some(until),
-            _ => None,
-        };
+        let rest_of = |host: Option<&Host>| host.and_then(|host| host.health.rests_until());
         let before = rest_of(self.get(id));
         let turn = self.edit(id, |host| {
             let turn = change(host);
@@ -327,14 +324,15 @@ impl Hosts {
             && host.promised == 0
             && !host.is_back
             && host.waiting.iter().all(Turns::is_empty);
-        if host.idle_since != 0 && (!idle || host.health.is_unremarkable()) {
+        let forgettable = host.health.is_unremarkable() && host.sufferers.is_empty();
+        if host.idle_since != 0 && (!idle || forgettable) {
             self.idle.remove(&(host.idle_since, id));
             host.idle_since = 0;
         }
         if !idle {
             return;
         }
-        if host.health.is_unremarkable() {
+        if forgettable {
             self.forget(id);
         } else if host.idle_since == 0 {
             self.next_idle += 1;
@@ -351,7 +349,7 @@ impl Hosts {
     fn forget(&mut self, id: HostId) {
         if let Some(host) = self.table[id.0].take() {
             self.ids.remove(&host.name);
-            if let Health::Resting { until, .. } = host.health {
+            if let Some(until) = host.health.rests_until() {
                 self.rests.remove(&(until, id));
             }
             self.free.push(id);
@@ -362,10 +360,8 @@ impl Hosts {
 impl Host {
     /// How long it still rests.
     pub(super) fn rest_left(&self, now: Moment) -> Option<Moment> {
-        match self.health {
-            Health::Resting { until, .. } => Some(until.saturating_sub(now)),
-            _ => None,
-        }
+        let until = self.health.rests_until()?;
+        Some(until.saturating_sub(now))
     }
 }
 

@@ -3,6 +3,8 @@
 //! Knows chunks that wait, transfers that have begun and files in flight, and nothing of what they
 //! are for. A free slot is given by these rules, in this order:
 //!
+//! 0. While the disk is full nobody gets any, until something was removed or a time has passed;
+//!    then one file at a time, until a chunk is committed.
 //! 1. A host that rests, or that has as many files in flight as it may, gets none.
 //! 2. A chunk that somebody wants now ([`Priority::High`]) goes before others; then one that was
 //!    never tried before one that failed.
@@ -27,6 +29,7 @@ mod turns;
 
 use std::sync::Arc;
 
+use health::Health;
 use hosts::{Host, HostId, Hosts};
 
 pub(super) use self::health::Turn;
@@ -43,6 +46,7 @@ use crate::error::Error;
 const BEGUN_PER_SLOT: usize = 4;
 /// From how many for each slot on those that have begun go first.
 const BEGUN_FIRST_PER_SLOT: usize = 2;
+
 /// Who gets a free slot.
 pub(super) enum Grant {
     /// A chunk that waits: its transfer is to begin. It has no file in flight by that.
@@ -80,6 +84,8 @@ pub(super) struct HostRef(HostId);
 pub(super) struct Scheduler {
     slots: usize,
     hosts: Hosts,
+    /// Whether the disk has room.
+    space: Health,
     begun: Vec<Begun>,
     flights: Vec<Flight>,
     /// How many chunks wait in each tier.
@@ -96,6 +102,7 @@ impl Scheduler {
         Scheduler {
             slots,
             hosts: Hosts::new(per_host),
+            space: Health::Well { silences: 0 },
             begun: Vec::new(),
             flights: Vec::new(),
             waiting: [0; TIERS],
@@ -221,7 +228,7 @@ impl Scheduler {
 
     /// Who gets a slot now, if one is free and somebody can use it.
     pub(super) fn next(&mut self) -> Option<Grant> {
-        if self.flights.len() >= self.slots {
+        if self.flights.len() >= self.space.room(self.slots) {
             return None;
         }
         let begun = self.next_begun();
@@ -343,12 +350,35 @@ impl Scheduler {
     /// The time `now` has come.
     pub(super) fn wake(&mut self, now: Moment) {
         self.hosts.wake(now);
+        if self.space.rests_until().is_some_and(|until| until <= now) {
+            self.space.wake();
+        }
+    }
+
+    /// The disk is full.
+    pub(super) fn space_is_short(&mut self, now: Moment, backoff: &mut Backoff) {
+        self.space.fail(now, |rests| backoff.rest(rests));
+    }
+
+    /// Something was removed: perhaps there is space now.
+    pub(super) fn space_was_freed(&mut self) {
+        self.space.wake();
+    }
+
+    /// A chunk was committed.
+    pub(super) fn space_was_found(&mut self) {
+        self.space = Health::Well { silences: 0 };
+    }
+
+    pub(super) fn waits_for_space(&self) -> bool {
+        !self.space.is_unremarkable()
     }
 
     /// When [`wake`](Self::wake) has something to do.
     pub(super) fn next_wake(&self) -> Option<Moment> {
         let rest = self.hosts.next_rest_end();
-        rest.into_iter().chain(self.look_again).min()
+        let wakes = [rest, self.look_again, self.space.rests_until()];
+        wakes.into_iter().flatten().min()
     }
 
     /// A chunk failed because its host was silent.
@@ -365,16 +395,44 @@ impl Scheduler {
         host.map_or_else(String::new, |host| host.name.to_string())
     }
 
+    /// The rest that a waiting chunk waits for: if all hosts of its missing files rest, the one that
+    /// ends first.
+    pub(super) fn rest_of(
+        &self,
+        now: Moment,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Option<RestingHost> {
+        let files = spec.files.iter().enumerate();
+        let mut files = files.filter(|(index, _)| missing(*index)).peekable();
+        files.peek()?;
+        let rests: Option<Vec<RestingHost>> = files
+            .map(|(_, file)| {
+                let host = self.hosts.get(self.hosts.id_of(file.host())?)?;
+                Some(show(host, now)).filter(|rest| rest.next_try_in_ms.is_some())
+            })
+            .collect();
+        rests?.into_iter().min_by_key(|rest| rest.next_try_in_ms)
+    }
+
     /// At most `limit` of the hosts that were given up, as a person wants to see them.
     pub(super) fn given_up(&self, now: Moment, limit: usize) -> (usize, Vec<RestingHost>) {
-        let show = |host: &Host| {
-            RestingHost::new(
-                host.name.to_string(),
-                host.rest_left(now),
-                host.last_error.clone(),
-            )
-        };
         let all = self.hosts.given_up().count();
-        (all, self.hosts.given_up().take(limit).map(show).collect())
+        (
+            all,
+            self.hosts
+                .given_up()
+                .take(limit)
+                .map(|host| show(host, now))
+                .collect(),
+        )
     }
+}
+
+fn show(host: &Host, now: Moment) -> RestingHost {
+    RestingHost::new(
+        host.name.to_string(),
+        host.rest_left(now),
+        host.last_error.clone(),
+    )
 }

@@ -78,6 +78,16 @@ impl Scheduler {
         self.flights.iter().map(view).collect()
     }
 
+    /// How many files may be in flight, as far as the disk has space.
+    pub(in super::super) fn room(&self) -> usize {
+        self.space.room(self.slots)
+    }
+
+    /// Until when nothing is fetched, since the disk is full.
+    pub(in super::super) fn waits_for_space_until(&self) -> Option<Moment> {
+        self.space.rests_until()
+    }
+
     /// Whether no more chunks may begin.
     pub(in super::super) fn has_begun_enough(&self) -> bool {
         let most = self.slots.saturating_mul(BEGUN_PER_SLOT);

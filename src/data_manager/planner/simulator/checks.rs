@@ -95,6 +95,9 @@ impl World {
         let of_host = flights.filter(|other| **other == host).count();
         let all = self.life.in_flight.len();
         hold!(self, all <= self.slots, "{all} files in flight");
+        let scheduler = &self.planner.board.scheduler;
+        let space = !scheduler.waits_for_space() || all == 1;
+        hold!(self, space, "{all} files in flight, and the disk is full");
         hold!(self, of_host <= self.slots_per_host, "{of_host} files of {name} in flight");
         let watches = &self.life.watches;
         hold!(self, !watches.is_resting(name), "{name} rests");
@@ -342,7 +345,8 @@ impl World {
         let rests = board.scheduler.host_views().into_iter();
         let rests = rests.filter_map(|(_, host)| host.resting_until);
         let expiries = board.partials.all().map(|(_, _, expires)| expires);
-        next = next.into_iter().chain(rests).chain(expiries).min();
+        let space = board.scheduler.waits_for_space_until();
+        next = next.into_iter().chain(rests).chain(expiries).chain(space).min();
         let Some(next) = next else { return };
         hold!(self, board.alarm.is_some_and(|at| at <= next), "no alarm for {next:?}");
         // Unless a thread is about to set it.
@@ -361,6 +365,8 @@ impl World {
             let mut rests = board.scheduler.host_views().into_iter();
             let late = rests.any(|(_, host)| host.resting_until.is_some_and(|at| at <= now));
             hold!(self, !late, "the time has come, and it still rests");
+            let late = space.is_some_and(|at| at <= now);
+            hold!(self, !late, "the time has come, and nobody looks for space");
             let mut leaving = self.planner.entries.values().flat_map(|entry| &entry.leaving);
             let late = leaving.any(|l| l.retry_at.is_some_and(|at| at <= now));
             hold!(self, !late, "the time has come, and nothing is done about what leaves");
@@ -370,7 +376,7 @@ impl World {
     /// No slot stays free that somebody could use.
     fn check_liveness(&self) {
         let scheduler = &self.planner.board.scheduler;
-        if self.life.in_flight.len() >= self.slots {
+        if self.life.in_flight.len() >= scheduler.room() {
             return;
         }
         let has_room = |name: &str| scheduler.host_view(name).is_none_or(|host| host.room > 0);

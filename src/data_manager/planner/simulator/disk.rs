@@ -174,7 +174,7 @@ impl Disk {
             let mut spec = (*on_disk.stored.spec).clone();
             for file in &mut spec.files {
                 file.url.clear();
-                file.scheme.clear();
+                file.scheme = "".into();
             }
             on_disk.stored.spec = Arc::new(spec);
         }

@@ -58,7 +58,7 @@ impl Profile {
         let ms = Duration::from_millis;
         Profile {
             seed,
-            ids: rng.u32(3..9),
+            ids: rng.u32(2..9),
             hosts: rng.usize(1..5),
             slots: rng.usize(1..5),
             slots_per_host: [1, 2, usize::MAX][rng.usize(..3)],
@@ -69,7 +69,7 @@ impl Profile {
             calls: rng.usize(20..80),
             pace: ms([20, 300, 2000][rng.usize(..3)]),
             reorder: [0, 10, 40][rng.usize(..3)],
-            crashes: [0, 20, 100][rng.usize(..3)],
+            crashes: [0, 50, 300][rng.usize(..3)],
             disk_trouble: [0, 5, 30][rng.usize(..3)],
             checked: true,
         }

@@ -7,7 +7,9 @@
 //!
 //! What may be under way then: an attempt that stalls ([`STALL_TIMEOUT`]) or connects in vain, whose
 //! failure was decided before; and then the wait that follows from it, a backoff or a rest, which
-//! is the longest backoff at the most. After that nothing fails any more. The jobs around a
+//! is the longest backoff at the most. After that nothing fails any more. Where the disk was full,
+//! files go one by one until the first chunk is committed, which may be the time of all of them.
+//! The jobs around a
 //! transfer (preparing, committing, writing tombstones) take some ms each: [`SLACK`].
 
 use std::time::Duration;
@@ -49,8 +51,8 @@ impl World {
         while self.life.assignment.is_some() && self.step() {}
     }
 
-    /// A lower bound of the time that is left.
-    fn best(&mut self) -> Duration {
+    /// A lower bound of the time that is left, and what it would be one after the other.
+    fn best(&mut self) -> (Duration, Duration) {
         let mut of_hosts = vec![Duration::ZERO; self.hosts.len()];
         let mut longest = Duration::ZERO;
         let asked: Vec<_> = self.asked.iter().map(|(n, asked)| (*n, *asked)).collect();
@@ -80,11 +82,12 @@ impl World {
         let over = |time: Duration, most: usize| time / u32::try_from(most.max(1)).unwrap();
         let limit = self.slots.min(self.slots_per_host);
         let of_hosts = of_hosts.into_iter().map(|time| over(time, limit)).max();
-        longest.max(over(all, self.slots)).max(of_hosts.unwrap_or_default())
+        let best = longest.max(over(all, self.slots));
+        (best.max(of_hosts.unwrap_or_default()), all)
     }
 
-    /// The longest backoff or rest that is under way.
-    fn longest_wait(&self) -> Duration {
+    /// When the longest backoff or rest ends that is under way.
+    fn longest_wait(&self) -> Moment {
         let board = &self.planner.board;
         let backing_off = self.planner.entries.values().filter_map(|entry| {
             match entry.wanted.as_ref()?.phase {
@@ -94,15 +97,25 @@ impl World {
         });
         let rests = board.scheduler.host_views().into_iter();
         let rests = rests.filter_map(|(_, host)| host.resting_until);
-        let until: Option<Moment> = backing_off.chain(rests).max();
-        until.map_or(Duration::ZERO, |until| until.saturating_sub(self.now()))
+        let entries = self.planner.entries.values();
+        let leaving = entries.flat_map(|entry| &entry.leaving);
+        let leaving = leaving.filter_map(|leaving| leaving.retry_at);
+        let space = board.scheduler.waits_for_space_until();
+        let until = backing_off.chain(rests).chain(leaving).chain(space).max();
+        until.unwrap_or_default()
     }
 
     fn converge(&mut self) -> f64 {
         let began = self.now();
-        let (best, under_way) = (self.best(), self.longest_wait());
-        let bound = best * FACTOR + STALL_TIMEOUT + self.profile.longest_backoff + SLACK;
+        let (best, one_by_one) = self.best();
+        let mut bound = best * FACTOR + STALL_TIMEOUT + self.profile.longest_backoff + SLACK;
+        let mut waits_until = began;
+        let mut was_full = false;
         loop {
+            waits_until = waits_until.max(self.longest_wait());
+            if !was_full && self.planner.board.scheduler.waits_for_space() {
+                (was_full, bound) = (true, bound + one_by_one);
+            }
             let reached = (0..self.profile.ids).all(|n| self.is_reached(n));
             if reached && self.planner.is_idle() {
                 break;
@@ -117,7 +130,8 @@ impl World {
             }
         }
         let took = (self.now() - began).as_secs_f64();
-        let least = (best + under_way).as_secs_f64();
+        let least = if was_full { one_by_one } else { best };
+        let least = (least + (waits_until - began)).as_secs_f64();
         took / (least + 0.1)
     }
 
