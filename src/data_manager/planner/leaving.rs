@@ -3,7 +3,7 @@
 //! | a leaving generation has | and is asked back | then |
 //! | --- | --- | --- |
 //! | a job that runs | either | wait for the job |
-//! | surely no tombstone | yes | it is visible again, at once |
+//! | surely no tombstone | yes | it is visible again, at once; or as soon as no later generation would take its place at a start |
 //! | a tombstone, perhaps | yes | the tombstone is removed first |
 //! | no reference | no | it is removed |
 //! | references, not surely a tombstone | no | a tombstone is written |
@@ -104,6 +104,7 @@ impl Entry {
     /// Does the next thing about the leaving generation at `at`, if there is one.
     pub(super) fn advance(&mut self, at: usize, now: Moment, board: &mut Board) {
         let returns = self.is_asked_back(at);
+        let would_be_found = self.would_start_find(at);
         let leaving = &mut self.leaving[at];
         if leaving.job.is_some() || leaving.retry_at.is_some_and(|retry_at| now < retry_at) {
             return;
@@ -113,7 +114,12 @@ impl Entry {
             Leaving {
                 tombstone: Tombstone::No,
                 ..
-            } if returns => return self.take_back(at, board),
+            } if returns => {
+                if would_be_found {
+                    self.take_back(at, board);
+                }
+                return;
+            }
             _ if returns => LeavingJob::Exhume,
             Leaving {
                 holds: 0,
@@ -144,6 +150,16 @@ impl Entry {
             && self.leaving[at].can_return()
             && self.running.is_none()
             && self.abandoning.is_none()
+    }
+
+    /// Whether a start that came now would show the generation at `at`: of several without a
+    /// tombstone it takes the latest, so those that are later have to be gone, or buried.
+    fn would_start_find(&self, at: usize) -> bool {
+        let generation = self.leaving[at].stored.generation;
+        let mut others = self.leaving.iter();
+        others.all(|other| {
+            other.stored.generation <= generation || other.tombstone == Tombstone::Yes
+        })
     }
 
     fn take_back(&mut self, at: usize, board: &mut Board) {
