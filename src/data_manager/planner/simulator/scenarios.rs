@@ -121,9 +121,11 @@ fn a_host_that_is_gone_is_left_alone_and_costs_the_others_nothing() {
     }
     let began = ask_for_sound_ones(&mut world);
     let took = wait_for(&mut world, SOUND) - began;
-    // Until it is given up, it takes its share of the slots.
-    let until_given_up = CONNECT_TIMEOUT * 2;
-    assert!(took <= alone.mul_f64(1.05) + until_given_up, "{took:?}, alone {alone:?}");
+    // Each request to it takes a slot for a while; there are few.
+    let lost = CONNECT_TIMEOUT * u32::try_from(world.hosts[1].requests).unwrap();
+    let lost = lost / u32::try_from(SLOTS).unwrap();
+    assert!(took <= alone.mul_f64(1.02) + lost, "{took:?}, alone {alone:?}, lost {lost:?}");
+    assert!(lost <= CONNECT_TIMEOUT * 4, "{lost:?}");
     let minutes = 10;
     let end = gone + Duration::from_secs(60 * minutes);
     while world.now() < end && world.step() {}
@@ -158,7 +160,7 @@ fn a_dataset_with_a_hundred_thousand_chunks_does_not_stop_the_first_of_another()
 #[test]
 fn a_short_chunk_is_not_stuck_behind_long_ones() {
     let mut world = quiet_world(1);
-    for n in 1000..1010 {
+    for n in 1000..1002 {
         ask(&mut world, n, 1, &[(0, 40); 10]);
     }
     run_until(&mut world, "busy", |world| world.life.in_flight.len() == SLOTS);
@@ -168,6 +170,29 @@ fn a_short_chunk_is_not_stuck_behind_long_ones() {
     // One file of a long chunk takes 0.4 s, and all of a long chunk at least 1.3 s.
     assert_eq!(world.planner.board.counts.available, 1, "it is the first");
     assert!(took < Duration::from_millis(1300), "{took:?}");
+}
+
+#[test]
+fn what_came_back_survives_a_crash_beside_a_later_content_that_is_on_its_way_out() {
+    // The jobs of the two take turns in every order.
+    for seed in 0..40 {
+        let mut world = quiet_world(1);
+        world.rng = fastrand::Rng::with_seed(seed);
+        world.profile.ids = 1;
+        world.profile.checked = true;
+        world.want(0, 0, 0);
+        wait_for(&mut world, 0..1);
+        world.life.references[0].guards += 1;
+        world.unwant(0);
+        run_until(&mut world, "a tombstone", |world| world.disk.chunks[&1].tombstone);
+        world.want(0, 1, 0);
+        wait_for(&mut world, 0..1);
+        world.unwant(0);
+        world.want(0, 0, 0);
+        wait_for(&mut world, 0..1);
+        world.crash(false);
+        world.settle();
+    }
 }
 
 /// Says how long it takes; a machine that is busy is no reason to fail.
