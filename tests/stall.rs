@@ -168,6 +168,23 @@ fn a_body_that_flows_slowly_has_all_the_time_it_needs() {
 }
 
 #[test]
+fn what_is_all_there_was_not_too_slow() {
+    let (dir, origin, content) = (temp_dir(), Origin::start(), bytes(1, 10));
+    let head = head_of(&content);
+    let late = Drip {
+        bytes: [head.as_bytes(), &content].concat(),
+        first: head.len(),
+        step: content.len(),
+        pause: ms(200),
+    };
+    origin.serve("f", Reply::Drip(late));
+    let manager = builder(dir.path()).rate_window(ms(100)).open().unwrap();
+    let task = manager.download_chunk(chunk(1, 0..5, [("f", origin.url("f"))]));
+    task.wait_timeout(DEADLINE).unwrap().unwrap();
+    assert_eq!(origin.hits("f"), 1);
+}
+
+#[test]
 fn without_a_least_rate_a_drip_is_fine() {
     let (dir, origin, content) = (temp_dir(), Origin::start(), bytes(1, 10));
     origin.serve("f", drip(&head_of(&content), &content));

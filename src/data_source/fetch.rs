@@ -259,7 +259,8 @@ impl Fetcher<'_> {
                 return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
             }
             self.observer.arrived(count as u64);
-            if !keeps_up {
+            // What is all there was not too slow, and there is no rest to ask for.
+            if !keeps_up && total != Some(part.len_bytes()) {
                 return Err(self.too_slow());
             }
         }

@@ -22,6 +22,9 @@ pub enum Reply {
     Cut(Arc<Vec<u8>>, usize),
     /// The file's headers and its first bytes, then nothing until the client goes away.
     Stall(Arc<Vec<u8>>, usize),
+    /// The file, or the range of it that is asked for, as [`File`](Self::File); but after so many bytes
+    /// nothing until the client goes away.
+    StallRange(Arc<Vec<u8>>, usize),
     /// Nothing at all until the client goes away.
     Silence,
     /// The connection is closed before a status.
@@ -316,6 +319,11 @@ fn answer(
             wait_for_close(stream);
             Ok(false)
         }
+        Reply::StallRange(bytes, count) => {
+            send_range(stream, request, bytes, *count)?;
+            wait_for_close(stream);
+            Ok(false)
+        }
         Reply::Silence => {
             wait_for_close(stream);
             Ok(false)
@@ -345,7 +353,18 @@ pub fn etag(bytes: &[u8]) -> String {
     format!("\"{:x}\"", hasher.finish())
 }
 
-fn send_file(mut stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io::Result<bool> {
+fn send_file(stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io::Result<bool> {
+    send_range(stream, request, bytes, usize::MAX)?;
+    Ok(true)
+}
+
+/// The headers of what is asked for, and at most `count` bytes of it.
+fn send_range(
+    mut stream: &TcpStream,
+    request: &Request,
+    bytes: &[u8],
+    count: usize,
+) -> std::io::Result<()> {
     let (tag, len) = (etag(bytes), bytes.len());
     let offset = request
         .headers
@@ -371,7 +390,8 @@ fn send_file(mut stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io
                 "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {offset}-{last}/{len}\r\n\
                  Content-Length: {rest}\r\nETag: {tag}\r\n\r\n"
             )?;
-            stream.write_all(&bytes[offset..])?;
+            let end = len.min(offset.saturating_add(count));
+            stream.write_all(&bytes[offset..end])?;
         }
         Some(_) => {
             write!(
@@ -384,10 +404,10 @@ fn send_file(mut stream: &TcpStream, request: &Request, bytes: &[u8]) -> std::io
                 stream,
                 "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nETag: {tag}\r\n\r\n"
             )?;
-            stream.write_all(bytes)?;
+            stream.write_all(&bytes[..len.min(count)])?;
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 fn send_start(mut stream: &TcpStream, bytes: &[u8], count: usize) -> std::io::Result<()> {
