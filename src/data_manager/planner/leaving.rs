@@ -157,9 +157,8 @@ impl Entry {
     fn would_start_find(&self, at: usize) -> bool {
         let generation = self.leaving[at].stored.generation;
         let mut others = self.leaving.iter();
-        others.all(|other| {
-            other.stored.generation <= generation || other.tombstone == Tombstone::Yes
-        })
+        others
+            .all(|other| other.stored.generation <= generation || other.tombstone == Tombstone::Yes)
     }
 
     fn take_back(&mut self, at: usize, board: &mut Board) {

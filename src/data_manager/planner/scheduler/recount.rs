@@ -61,7 +61,11 @@ impl Scheduler {
         let view = |begun: &Begun| BegunView {
             attempt: begun.transfer.attempt,
             in_flight: begun.in_flight,
-            files: begun.files.iter().map(|(at, host)| (*at, name(*host))).collect(),
+            files: begun
+                .files
+                .iter()
+                .map(|(at, host)| (*at, name(*host)))
+                .collect(),
         };
         self.begun.iter().map(view).collect()
     }
@@ -92,6 +96,12 @@ impl Scheduler {
     pub(in super::super) fn has_begun_enough(&self) -> bool {
         let most = self.slots.saturating_mul(BEGUN_PER_SLOT);
         self.begun.len() >= most && self.active_begun() >= most
+    }
+
+    /// Whether more chunks are begun than may be.
+    pub(in super::super) fn has_begun_too_many(&self) -> bool {
+        let most = self.slots.saturating_mul(BEGUN_PER_SLOT);
+        self.begun.len() > most && self.active_begun() > most
     }
 
     /// What is kept twice agrees.

@@ -67,23 +67,37 @@ pub(super) fn content_of(spec: &ChunkSpec) -> u8 {
 /// The first part of a URL's path says how long the file is.
 pub(super) fn size_of(spec: &ChunkSpec, index: usize) -> u64 {
     let size = spec.files[index].url.split('/').nth(3);
-    size.and_then(|size| size.parse().ok()).expect("a URL of this world")
+    size.and_then(|size| size.parse().ok())
+        .expect("a URL of this world")
 }
 
 pub(super) fn host_number(name: &str) -> usize {
-    name.strip_prefix('h').and_then(|number| number.parse().ok()).expect("a host of this world")
+    name.strip_prefix('h')
+        .and_then(|number| number.parse().ok())
+        .expect("a host of this world")
 }
 
 /// A description whose files are of these hosts and lengths.
-pub(super) fn describe((n, content): (u32, u8), dataset: u32, files: &[(u32, u64)]) -> Arc<ChunkSpec> {
+pub(super) fn describe(
+    (n, content): (u32, u8),
+    dataset: u32,
+    files: &[(u32, u64)],
+) -> Arc<ChunkSpec> {
     let file = |(at, (host, len)): (usize, &(u32, u64))| {
-        (format!("{at:02}"), format!("http://h{host}/{len}/{n}/{content}/{at}"))
+        (
+            format!("{at:02}"),
+            format!("http://h{host}/{len}/{n}/{content}/{at}"),
+        )
     };
     let chunk = DataChunk {
         id: id_of(n),
         dataset_id: id_of(dataset),
         block_range: 0..1 + u64::from(content),
-        files: files.iter().enumerate().map(file).collect::<HashMap<_, _>>(),
+        files: files
+            .iter()
+            .enumerate()
+            .map(file)
+            .collect::<HashMap<_, _>>(),
     };
     Arc::new(ChunkSpec::check(chunk).unwrap())
 }
@@ -119,7 +133,8 @@ impl World {
         self.calls_left -= 1;
         match self.rng.u32(0..100) {
             0..=37 => {
-                let (n, content, site) = (self.some_id(), self.rng.u8(..CONTENTS), self.rng.u8(..2));
+                let (n, content, site) =
+                    (self.some_id(), self.rng.u8(..CONTENTS), self.rng.u8(..2));
                 self.want(n, content, site);
             }
             38..=57 => {
@@ -153,12 +168,20 @@ impl World {
         let visible = self.visible(id_of(n)).is_some();
         let before = self.asked.get(&n).map(|asked| asked.content);
         let refused = visible && before != Some(content);
-        let mut record = self.ledger.record(self.steps + 1, Ask::Download { n, content });
+        let mut record = self
+            .ledger
+            .record(self.steps + 1, Ask::Download { n, content });
         record.was_visible = visible && !refused;
         record.refused = refused;
         if !refused && !self.life.shut_down {
             self.named(n);
-            self.asks(n, Some(Asked { content, has_urls: true }));
+            self.asks(
+                n,
+                Some(Asked {
+                    content,
+                    has_urls: true,
+                }),
+            );
         } else if refused {
             self.named(n);
         }
@@ -211,7 +234,10 @@ impl World {
         }
         if self.rng.u32(..3) == 0 {
             // What is asked for already, so that nothing changes.
-            let asked = self.asked.iter().map(|(n, asked)| (*n, Some((asked.content, 0))));
+            let asked = self
+                .asked
+                .iter()
+                .map(|(n, asked)| (*n, Some((asked.content, 0))));
             entries = asked.collect();
         }
         if let Some((n, _)) = entries.first().copied()
@@ -276,11 +302,20 @@ impl World {
             open.seen.insert(*n);
             let Some((content, _)) = *entry else { continue };
             if open.named.contains(n) {
-                let same = self.asked.get(n).is_some_and(|asked| asked.content == content);
+                let same = self
+                    .asked
+                    .get(n)
+                    .is_some_and(|asked| asked.content == content);
                 open.wanted.extend(same.then_some((*n, content)));
             } else {
                 open.wanted.insert(*n, content);
-                self.asks(*n, Some(Asked { content, has_urls: true }));
+                self.asks(
+                    *n,
+                    Some(Asked {
+                        content,
+                        has_urls: true,
+                    }),
+                );
             }
         }
         let epoch = open.epoch;
@@ -298,7 +333,9 @@ impl World {
         if !self.life.shut_down {
             for id in ids {
                 let n = number_of(id);
-                if self.asked.contains_key(&n) && !open.seen.contains(&n) && !open.named.contains(&n)
+                if self.asked.contains_key(&n)
+                    && !open.seen.contains(&n)
+                    && !open.named.contains(&n)
                 {
                     let visible = self.visible(id).map(|visible| visible.generation);
                     open.dropped.extend(visible);
@@ -307,18 +344,26 @@ impl World {
             }
         }
         let to = self.apply(|planner, now| planner.assignment_sweep(now, epoch, from, SLICE));
-        self.note(|| format!("assignment {epoch} is swept to {:?}", to.map(|id| number_of(id))));
+        self.note(|| {
+            format!(
+                "assignment {epoch} is swept to {:?}",
+                to.map(|id| number_of(id))
+            )
+        });
         to
     }
 
     fn end_assignment(&mut self, open: OpenAssignment) {
         let epoch = open.epoch;
-        let mut record = self.ledger.record(open.since, Ask::Assignment {
-            wanted: open.wanted,
-            named: open.named,
-            dropped: open.dropped,
-            refused: open.refused,
-        });
+        let mut record = self.ledger.record(
+            open.since,
+            Ask::Assignment {
+                wanted: open.wanted,
+                named: open.named,
+                dropped: open.dropped,
+                refused: open.refused,
+            },
+        );
         record.task = Some(self.apply(|planner, _| planner.assignment_end(epoch)));
         self.ledger.add(record);
     }
@@ -385,12 +430,15 @@ impl World {
     pub(super) fn tell_damage(&mut self, key: (ChunkId, Generation)) -> Vec<Duty> {
         let (id, generation) = key;
         let visible = self.visible(id).map(|visible| visible.generation);
-        if visible == Some(generation) && !self.asked.get(&number_of(id)).is_some_and(|a| a.has_urls) {
+        if visible == Some(generation)
+            && !self.asked.get(&number_of(id)).is_some_and(|a| a.has_urls)
+        {
             self.asks(number_of(id), None);
         }
         self.note(|| format!("found damaged: {} g{generation}", number_of(id)));
         let error = Error::new(ErrorKind::Damaged, "a file is missing");
-        self.decide(|planner, now| planner.damaged(now, key, error)).1
+        self.decide(|planner, now| planner.damaged(now, key, error))
+            .1
     }
 
     fn prioritize(&mut self) {

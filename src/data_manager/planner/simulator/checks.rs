@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::entry::{Entry, Phase};
 use super::super::scheduler::recount::InLine;
 use super::super::{Action, LeavingJob};
-use super::caller::{number_of, content_of, id_of};
+use super::caller::{content_of, id_of, number_of};
 use super::world::{Attempt, Stage, World};
 use crate::data_chunk::ChunkId;
 use crate::data_manager::stats::StateCounts;
@@ -37,7 +37,11 @@ impl World {
         hold!(self, on_disk.lasts, "visible before it lasts");
         let same_place = on_disk.stored.path == stored.path;
         hold!(self, same_place, "at another place");
-        hold!(self, self.visible(id).is_none(), "two visible contents of an id");
+        hold!(
+            self,
+            self.visible(id).is_none(),
+            "two visible contents of an id"
+        );
     }
 
     /// Something was decided that is carried out later.
@@ -55,7 +59,11 @@ impl World {
             }
             Action::Alarm { at, number } => {
                 hold!(self, *at >= self.now(), "an alarm for the past");
-                hold!(self, *number > self.life.alarm_decided, "alarms out of order");
+                hold!(
+                    self,
+                    *number > self.life.alarm_decided,
+                    "alarms out of order"
+                );
                 self.life.alarm_decided = *number;
             }
             Action::Complete(..) => self.life.completing += 1,
@@ -66,6 +74,8 @@ impl World {
 
     fn decided_start(&mut self, transfer: &Arc<Transfer>) {
         let (id, number) = (transfer.spec.id, transfer.attempt);
+        let too_many = self.planner.board.scheduler.has_begun_too_many();
+        hold!(self, !too_many, "too many chunks are begun");
         self.note(|| format!("        start {} attempt {number}", number_of(id)));
         let mut attempts = self.life.attempts.values();
         let runs = attempts.any(|attempt| attempt.transfer.spec.id == id);
@@ -98,11 +108,19 @@ impl World {
         let scheduler = &self.planner.board.scheduler;
         let space = !scheduler.waits_for_space() || all == 1;
         hold!(self, space, "{all} files in flight, and the disk is full");
-        hold!(self, of_host <= self.slots_per_host, "{of_host} files of {name} in flight");
+        hold!(
+            self,
+            of_host <= self.slots_per_host,
+            "{of_host} files of {name} in flight"
+        );
         let watches = &self.life.watches;
         hold!(self, !watches.is_resting(name), "{name} rests");
         let probed = watches.is_probed(name);
-        hold!(self, !probed || of_host == 1, "{of_host} files of {name}, which is probed");
+        hold!(
+            self,
+            !probed || of_host == 1,
+            "{of_host} files of {name}, which is probed"
+        );
         let arrived = transfer.arrived()[index];
         hold!(self, arrived.is_none(), "fetches what has arrived");
     }
@@ -111,7 +129,11 @@ impl World {
         let generation = stored.generation;
         let new = self.life.leaving_jobs.insert(generation);
         hold!(self, new, "two jobs for one generation");
-        hold!(self, self.life.leaving_jobs.len() <= 2, "more than two jobs at a time");
+        hold!(
+            self,
+            self.life.leaving_jobs.len() <= 2,
+            "more than two jobs at a time"
+        );
         if matches!(job, LeavingJob::Remove | LeavingJob::Quarantine) {
             let mut references = self.life.references.iter();
             // What a thread is about to let go of is nobody's any more.
@@ -166,11 +188,23 @@ impl World {
             };
             if reference.in_catalogue {
                 let n = number_of(reference.id);
-                hold!(self, !on_disk.tombstone, "g{generation} is visible, with a tombstone");
-                hold!(self, !on_disk.condemned, "g{generation} is visible, and condemned");
+                hold!(
+                    self,
+                    !on_disk.tombstone,
+                    "g{generation} is visible, with a tombstone"
+                );
+                hold!(
+                    self,
+                    !on_disk.condemned,
+                    "g{generation} is visible, and condemned"
+                );
                 let asked = self.asked.get(&n).map(|asked| asked.content);
                 let visible = Some(content_of(&on_disk.stored.spec));
-                hold!(self, asked == visible || self.life.shut_down, "{n} shows {visible:?}");
+                hold!(
+                    self,
+                    asked == visible || self.life.shut_down,
+                    "{n} shows {visible:?}"
+                );
             }
         }
     }
@@ -180,9 +214,19 @@ impl World {
         let board = &self.planner.board;
         let entries = || self.planner.entries.values();
         let busy = entries().filter(|entry| entry.is_busy()).count();
-        hold!(self, board.busy == busy, "{} of {busy} are busy", board.busy);
+        hold!(
+            self,
+            board.busy == busy,
+            "{} of {busy} are busy",
+            board.busy
+        );
         let working = entries().filter(|entry| entry.is_working()).count();
-        hold!(self, board.working == working, "{} of {working} work", board.working);
+        hold!(
+            self,
+            board.working == working,
+            "{} of {working} work",
+            board.working
+        );
         let mut counts = StateCounts::default();
         for entry in entries() {
             *counts.of(entry.state()) += 1;
@@ -193,7 +237,12 @@ impl World {
             .filter_map(|r| self.disk.chunks.get(&r.generation))
             .map(|on_disk| on_disk.stored.len_bytes())
             .sum();
-        hold!(self, board.counts == counts, "{:?} is {counts:?}", board.counts);
+        hold!(
+            self,
+            board.counts == counts,
+            "{:?} is {counts:?}",
+            board.counts
+        );
         for (id, entry) in &self.planner.entries {
             self.check_holds(*id, entry);
         }
@@ -211,7 +260,11 @@ impl World {
             let untold = told.filter(|(_, other)| *other == generation).count();
             let there = held + untold;
             let n = number_of(id);
-            hold!(self, holds as usize == there, "{n} g{generation}: {holds} of {there} holds");
+            hold!(
+                self,
+                holds as usize == there,
+                "{n} g{generation}: {holds} of {there} holds"
+            );
         }
     }
 
@@ -220,9 +273,19 @@ impl World {
         let kept: BTreeMap<StagingKey, u64> =
             partials.all().map(|(key, bytes, _)| (key, bytes)).collect();
         let counts = partials.counts();
-        hold!(self, counts.chunks == kept.len(), "{} partials", counts.chunks);
+        hold!(
+            self,
+            counts.chunks == kept.len(),
+            "{} partials",
+            counts.chunks
+        );
         let sum: u64 = kept.values().sum();
-        hold!(self, counts.bytes == sum, "{} bytes in partials of {sum}", counts.bytes);
+        hold!(
+            self,
+            counts.bytes == sum,
+            "{} bytes in partials of {sum}",
+            counts.bytes
+        );
         let runs = |key: &StagingKey| {
             let mut attempts = self.life.attempts.values();
             attempts.any(|attempt| StagingKey::of(&attempt.transfer.spec) == *key)
@@ -233,20 +296,30 @@ impl World {
                 Some(bytes) => {
                     hold!(self, !runs(key), "{n} is kept and used");
                     let leaked = self.life.leaked.contains(key);
-                    hold!(self, leaked || on_disk <= *bytes, "{n} has {on_disk} bytes, not {bytes}");
+                    hold!(
+                        self,
+                        leaked || on_disk <= *bytes,
+                        "{n} has {on_disk} bytes, not {bytes}"
+                    );
                 }
                 None => {
                     let known = runs(key)
                         || self.life.abandoning.contains(key)
                         || self.life.leaked.contains(key);
-                    hold!(self, known || self.life.shut_down, "nobody knows what is staged of {n}");
+                    hold!(
+                        self,
+                        known || self.life.shut_down,
+                        "nobody knows what is staged of {n}"
+                    );
                 }
             }
         }
         // Beyond the limit only what cannot go for a moment.
         if counts.bytes > self.profile.partial_bytes && !self.life.shut_down {
             let deferred = |key: &StagingKey| runs(key) || self.stands_in_the_way(key.id);
-            let first = partials.all().min_by_key(|(key, _, expires)| (*expires, *key));
+            let first = partials
+                .all()
+                .min_by_key(|(key, _, expires)| (*expires, *key));
             let stuck = kept.keys().any(deferred) || first.is_none();
             hold!(self, stuck, "{} bytes of partials", counts.bytes);
         }
@@ -264,7 +337,11 @@ impl World {
             let wanted = entry.and_then(|entry| entry.wanted.as_ref());
             let wanted = wanted.map(|wanted| content_of(&wanted.spec));
             let asked = self.asked.get(&n).map(|asked| asked.content);
-            hold!(self, wanted == asked, "{n}: wants {wanted:?}, asked for was {asked:?}");
+            hold!(
+                self,
+                wanted == asked,
+                "{n}: wants {wanted:?}, asked for was {asked:?}"
+            );
         }
     }
 
@@ -293,7 +370,12 @@ impl World {
         for begun in &begun {
             let flights = flights.iter();
             let of_it = flights.filter(|flight| flight.transfer.attempt == begun.attempt);
-            hold!(self, of_it.count() == begun.in_flight, "attempt {}", begun.attempt);
+            hold!(
+                self,
+                of_it.count() == begun.in_flight,
+                "attempt {}",
+                begun.attempt
+            );
             files_to_hand_out.insert(begun.attempt, begun.files.len());
         }
         let mut lines = BTreeSet::new();
@@ -308,10 +390,19 @@ impl World {
                 lines.extend(waits_at(wanted).into_iter().map(|host| (host, in_line)));
             }
         }
-        hold!(self, files_to_hand_out.is_empty(), "begun for nobody: {files_to_hand_out:?}");
+        hold!(
+            self,
+            files_to_hand_out.is_empty(),
+            "begun for nobody: {files_to_hand_out:?}"
+        );
         let theirs: BTreeSet<(&str, InLine)> = scheduler.lines().into_iter().collect();
         hold!(self, theirs == lines, "{theirs:?} wait, not {lines:?}");
-        hold!(self, scheduler.waiting() == waiting, "{:?} wait", scheduler.waiting());
+        hold!(
+            self,
+            scheduler.waiting() == waiting,
+            "{:?} wait",
+            scheduler.waiting()
+        );
     }
 
     /// What an entry knows of its transfer is what the scheduler knows.
@@ -321,17 +412,41 @@ impl World {
             return;
         };
         let attempt = running.transfer.attempt;
-        hold!(self, self.life.attempts.contains_key(&attempt), "{n} runs what is over");
+        hold!(
+            self,
+            self.life.attempts.contains_key(&attempt),
+            "{n} runs what is over"
+        );
         let left = to_hand_out.remove(&attempt).unwrap_or(0);
-        let expected = if running.stopped { 0 } else { running.to_hand_out };
-        hold!(self, left == expected, "{n}: {left} files to hand out, not {expected}");
+        let expected = if running.stopped {
+            0
+        } else {
+            running.to_hand_out
+        };
+        hold!(
+            self,
+            left == expected,
+            "{n}: {left} files to hand out, not {expected}"
+        );
         let flights = self.life.in_flight.keys();
         let flights = flights.filter(|(other, _)| *other == attempt).count();
-        hold!(self, running.jobs == flights || running.jobs == flights + 1, "{n}: jobs");
-        hold!(self, !running.over || running.jobs == 0, "{n}: over, with jobs");
+        hold!(
+            self,
+            running.jobs == flights || running.jobs == flights + 1,
+            "{n}: jobs"
+        );
+        hold!(
+            self,
+            !running.over || running.jobs == 0,
+            "{n}: over, with jobs"
+        );
         let fetching = entry.wanted.as_ref().map(|wanted| wanted.phase);
         let fetching = fetching == Some(Phase::Transferring);
-        hold!(self, fetching != running.doomed || self.life.shut_down, "{n}: doomed or wanted");
+        hold!(
+            self,
+            fetching != running.doomed || self.life.shut_down,
+            "{n}: doomed or wanted"
+        );
     }
 
     /// Whatever has its time has an alarm at or before it.
@@ -346,14 +461,27 @@ impl World {
         let rests = rests.filter_map(|(_, host)| host.resting_until);
         let expiries = board.partials.all().map(|(_, _, expires)| expires);
         let space = board.scheduler.waits_for_space_until();
-        next = next.into_iter().chain(rests).chain(expiries).chain(space).min();
+        next = next
+            .into_iter()
+            .chain(rests)
+            .chain(expiries)
+            .chain(space)
+            .min();
         let Some(next) = next else { return };
-        hold!(self, board.alarm.is_some_and(|at| at <= next), "no alarm for {next:?}");
+        hold!(
+            self,
+            board.alarm.is_some_and(|at| at <= next),
+            "no alarm for {next:?}"
+        );
         // Unless a thread is about to set it.
         if self.life.alarm_decided == board.alarms && self.life.alarm.0 == board.alarms {
             let at = self.life.alarm.1.map(|(at, _)| at);
             let soon = next.max(now) + Duration::from_millis(5);
-            hold!(self, at.is_some_and(|at| at <= soon), "the alarm for {next:?} is {at:?}");
+            hold!(
+                self,
+                at.is_some_and(|at| at <= soon),
+                "the alarm for {next:?} is {at:?}"
+            );
         }
         if self.life.ticked {
             let late = |entry: &Entry| match &entry.wanted {
@@ -367,9 +495,17 @@ impl World {
             hold!(self, !late, "the time has come, and it still rests");
             let late = space.is_some_and(|at| at <= now);
             hold!(self, !late, "the time has come, and nobody looks for space");
-            let mut leaving = self.planner.entries.values().flat_map(|entry| &entry.leaving);
+            let mut leaving = self
+                .planner
+                .entries
+                .values()
+                .flat_map(|entry| &entry.leaving);
             let late = leaving.any(|l| l.retry_at.is_some_and(|at| at <= now));
-            hold!(self, !late, "the time has come, and nothing is done about what leaves");
+            hold!(
+                self,
+                !late,
+                "the time has come, and nothing is done about what leaves"
+            );
         }
     }
 
@@ -382,11 +518,18 @@ impl World {
         let has_room = |name: &str| scheduler.host_view(name).is_none_or(|host| host.room > 0);
         for begun in scheduler.begun_views() {
             let ready = begun.files.iter().any(|(_, host)| has_room(host));
-            hold!(self, !ready, "attempt {} waits while a slot is free", begun.attempt);
+            hold!(
+                self,
+                !ready,
+                "attempt {} waits while a slot is free",
+                begun.attempt
+            );
         }
         for (id, entry) in &self.planner.entries {
             let n = number_of(*id);
-            let Some(wanted) = &entry.wanted else { continue };
+            let Some(wanted) = &entry.wanted else {
+                continue;
+            };
             if matches!(wanted.phase, Phase::Waiting(_)) {
                 let ready = waits_at(wanted).into_iter().any(has_room);
                 let may = ready && !scheduler.has_begun_enough();
@@ -410,24 +553,36 @@ impl World {
         let lines = scheduler.lines();
         let flights = scheduler.flight_views();
         let called_back = flights.iter().filter(|flight| flight.called_back).count();
-        let waiting: BTreeSet<ChunkId> =
-            lines.iter().filter(|(_, line)| fresh(line)).map(|(_, line)| line.3).collect();
+        let waiting: BTreeSet<ChunkId> = lines
+            .iter()
+            .filter(|(_, line)| fresh(line))
+            .map(|(_, line)| line.3)
+            .collect();
         if waiting.len() <= called_back {
             return;
         }
         let host = |name: &str| scheduler.host_view(name);
-        let ready = lines.iter().any(|(name, line)| {
-            fresh(line) && host(name).is_some_and(|host| host.room > 0)
-        });
-        for flight in flights.iter().filter(|flight| !flight.fresh && !flight.called_back) {
-            let same_host = lines.iter().any(|(name, line)| fresh(line) && *name == flight.host);
+        let ready = lines
+            .iter()
+            .any(|(name, line)| fresh(line) && host(name).is_some_and(|host| host.room > 0));
+        for flight in flights
+            .iter()
+            .filter(|flight| !flight.fresh && !flight.called_back)
+        {
+            let same_host = lines
+                .iter()
+                .any(|(name, line)| fresh(line) && *name == flight.host);
             let view = host(flight.host);
             let crowded = view.is_some_and(|host| host.room == 0 && host.resting_until.is_none());
             let in_the_way = full && ready || same_host && crowded;
             let idle = flight.transfer.last_arrival();
             let idle = idle.is_none_or(|at| self.now().saturating_sub(at) > PATIENCE);
             let attempt = flight.transfer.attempt;
-            hold!(self, !(in_the_way && idle), "attempt {attempt} is in the way");
+            hold!(
+                self,
+                !(in_the_way && idle),
+                "attempt {attempt} is in the way"
+            );
         }
     }
 

@@ -20,9 +20,16 @@ pub(super) enum Duty {
     /// Goes on later.
     Pause(Duration),
     /// Goes on later, or as soon as the attempt is cancelled: reads from a socket.
-    Read { attempt: u64, index: usize, delay: Duration },
+    Read {
+        attempt: u64,
+        index: usize,
+        delay: Duration,
+    },
     /// The read is over.
-    ReadEnded { attempt: u64, index: usize },
+    ReadEnded {
+        attempt: u64,
+        index: usize,
+    },
     /// Carries an action out that may wait until the lock is released.
     Act(Action),
     /// Lets go of what the catalogue held, by the reference's number.

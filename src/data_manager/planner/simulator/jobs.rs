@@ -163,7 +163,8 @@ impl World {
             Some(_) => Stage::Failed,
         };
         let stage = self.stage_of(transfer.attempt);
-        let Some(Stage::Preparing(waiting)) = stage.map(|stage| std::mem::replace(stage, next)) else {
+        let Some(Stage::Preparing(waiting)) = stage.map(|stage| std::mem::replace(stage, next))
+        else {
             self.fail("prepared twice, or after the end");
         };
         let end = match failure {
@@ -235,20 +236,38 @@ impl World {
                 vec![Duty::Pause(delay), end(Err(setback.into()))]
             }
             Reply::No(delay, setback) => {
-                let read = Duty::Read { attempt, index, delay };
+                let read = Duty::Read {
+                    attempt,
+                    index,
+                    delay,
+                };
                 vec![read, end(Err(setback.into()))]
             }
             Reply::Yes(delay, fate) => {
-                let read = Duty::Read { attempt, index, delay };
+                let read = Duty::Read {
+                    attempt,
+                    index,
+                    delay,
+                };
                 let total = super::caller::size_of(&transfer.spec, index);
-                let fetch = Fetch { transfer, index, host, total, fate };
+                let fetch = Fetch {
+                    transfer,
+                    index,
+                    host,
+                    total,
+                    fate,
+                };
                 vec![read, Duty::Opened(fetch)]
             }
         }
     }
 
     fn part_mut(&mut self, transfer: &Transfer, index: usize) -> &mut Part {
-        let staged = self.disk.staging.entry(StagingKey::of(&transfer.spec)).or_default();
+        let staged = self
+            .disk
+            .staging
+            .entry(StagingKey::of(&transfer.spec))
+            .or_default();
         staged.touched = self.clock.now;
         let files = transfer.spec.files.len();
         staged.parts.resize(files, Part::default());
@@ -289,7 +308,11 @@ impl World {
                 if half_way || fetch.fate == Fate::StallsAtOnce =>
             {
                 let delay = STALL_TIMEOUT;
-                let read = Duty::Read { attempt, index, delay };
+                let read = Duty::Read {
+                    attempt,
+                    index,
+                    delay,
+                };
                 return vec![read, end(Err(broke_off()))];
             }
             _ => {}
@@ -299,7 +322,11 @@ impl World {
         }
         let count = fetch.total.div_ceil(4).min(fetch.total - have);
         let delay = self.hosts[fetch.host].time_for(count);
-        let read = Duty::Read { attempt, index, delay };
+        let read = Duty::Read {
+            attempt,
+            index,
+            delay,
+        };
         vec![read, Duty::Store(fetch, count)]
     }
 
@@ -443,7 +470,12 @@ impl World {
     fn leave(&mut self, stored: &StoredChunk, job: LeavingJob) -> Vec<Duty> {
         let generation = stored.generation;
         let end = self.disk.end(&mut self.rng, job == LeavingJob::Bury);
-        self.note(|| format!("    {} g{generation} {job:?}: {end:?}", number_of(stored.spec.id)));
+        self.note(|| {
+            format!(
+                "    {} g{generation} {job:?}: {end:?}",
+                number_of(stored.spec.id)
+            )
+        });
         if end != End::FailsBefore {
             self.disk.leave(generation, job);
         }
@@ -508,7 +540,8 @@ impl World {
             Fact::Answered(transfer, index) => {
                 let host = transfer.spec.files[index].host();
                 self.life.watches.sign(host, HostSign::Answered);
-                self.decide(|planner, now| planner.host_answered(now, &transfer, index)).1
+                self.decide(|planner, now| planner.host_answered(now, &transfer, index))
+                    .1
             }
             Fact::MayCommit(transfer, files) => {
                 let (may, mut duties) = self.decide(|planner, _| planner.may_commit(&transfer));
@@ -521,12 +554,20 @@ impl World {
             }
             Fact::TransferEnded(transfer, end) => {
                 self.life.attempts.remove(&transfer.attempt);
-                self.note(|| format!("    {} attempt {} ended", number_of(transfer.spec.id), transfer.attempt));
-                self.decide(|planner, now| planner.transfer_ended(now, &transfer, end)).1
+                self.note(|| {
+                    format!(
+                        "    {} attempt {} ended",
+                        number_of(transfer.spec.id),
+                        transfer.attempt
+                    )
+                });
+                self.decide(|planner, now| planner.transfer_ended(now, &transfer, end))
+                    .1
             }
             Fact::LeavingEnded(key, result) => {
                 self.life.leaving_jobs.remove(&key.1);
-                self.decide(|planner, now| planner.leaving_job_ended(now, key, result)).1
+                self.decide(|planner, now| planner.leaving_job_ended(now, key, result))
+                    .1
             }
             Fact::Abandoned(key) => {
                 self.life.abandoning.remove(&key);

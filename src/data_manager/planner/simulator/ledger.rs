@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::caller::{number_of, content_of, id_of};
+use super::caller::{content_of, id_of, number_of};
 use super::world::World;
 use crate::data_chunk::ChunkSpec;
 use crate::data_manager::chunk_task::Completion;
@@ -103,7 +103,9 @@ impl Ledger {
     }
 
     fn was_published(&self, n: u32, content: u8, since: u64) -> bool {
-        self.published.get(&(n, content)).is_some_and(|step| *step >= since)
+        self.published
+            .get(&(n, content))
+            .is_some_and(|step| *step >= since)
     }
 
     fn was_reversed(&self, n: u32, since: u64) -> bool {
@@ -185,7 +187,9 @@ impl World {
             None => {
                 expect(!self.disk.chunks.keys().any(of_it), "it is still on disk")?;
                 expect(!self.disk.ghosts.keys().any(of_it), "it may come back")?;
-                let runs = attempts.iter().any(|at| self.life.attempts.contains_key(at));
+                let runs = attempts
+                    .iter()
+                    .any(|at| self.life.attempts.contains_key(at));
                 expect(!runs, "its transfer still runs")
             }
             Some(ErrorKind::Superseded) => {

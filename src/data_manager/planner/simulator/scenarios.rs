@@ -94,19 +94,26 @@ fn a_thousand_chunks_that_keep_failing_cost_a_hundred_sound_ones_next_to_nothing
     ];
     for (name, moods) in mixes {
         let mut world = quiet_world(1);
-        world.mood_of = Box::new(move |n| {
-            (!SOUND.contains(&n)).then(|| moods[n as usize % moods.len()])
-        });
+        world.mood_of =
+            Box::new(move |n| (!SOUND.contains(&n)).then(|| moods[n as usize % moods.len()]));
         for n in 1000..2000 {
             ask(&mut world, n, n % 2, &[(0, 20)]);
         }
         run_until(&mut world, "past the first attempt", |world| {
             let mut entries = world.planner.entries.values();
-            entries.all(|entry| entry.wanted.as_ref().is_some_and(|wanted| wanted.failures > 0))
+            entries.all(|entry| {
+                entry
+                    .wanted
+                    .as_ref()
+                    .is_some_and(|wanted| wanted.failures > 0)
+            })
         });
         let began = ask_for_sound_ones(&mut world);
         let took = wait_for(&mut world, SOUND) - began;
-        assert!(took <= alone.mul_f64(1.2), "{name}: {took:?}, alone {alone:?}");
+        assert!(
+            took <= alone.mul_f64(1.2),
+            "{name}: {took:?}, alone {alone:?}"
+        );
     }
 }
 
@@ -124,7 +131,10 @@ fn a_host_that_is_gone_is_left_alone_and_costs_the_others_nothing() {
     // Each request to it takes a slot for a while; there are few.
     let lost = CONNECT_TIMEOUT * u32::try_from(world.hosts[1].requests).unwrap();
     let lost = lost / u32::try_from(SLOTS).unwrap();
-    assert!(took <= alone.mul_f64(1.02) + lost, "{took:?}, alone {alone:?}, lost {lost:?}");
+    assert!(
+        took <= alone.mul_f64(1.02) + lost,
+        "{took:?}, alone {alone:?}, lost {lost:?}"
+    );
     assert!(lost <= CONNECT_TIMEOUT * 4, "{lost:?}");
     let minutes = 10;
     let end = gone + Duration::from_secs(60 * minutes);
@@ -133,7 +143,10 @@ fn a_host_that_is_gone_is_left_alone_and_costs_the_others_nothing() {
     // shorter than the longest, which is half of the longest backoff at the least.
     let most = 5 + (SLOTS as u64 - 1) + 7 + minutes * 60 / (LONGEST_BACKOFF.as_secs() / 2);
     let requests = world.hosts[1].requests;
-    assert!(requests <= most, "{requests} requests in {minutes} minutes, at most {most}");
+    assert!(
+        requests <= most,
+        "{requests} requests in {minutes} minutes, at most {most}"
+    );
     assert!(requests > minutes, "it is not forgotten either");
     world.hosts[1].mood = Mood::Well;
     run_until(&mut world, "it is found to be back", |world| {
@@ -149,7 +162,9 @@ fn a_dataset_with_a_hundred_thousand_chunks_does_not_stop_the_first_of_another()
         ask(&mut world, n, 1, &[(0, 20)]);
     }
     // They are well under way.
-    run_until(&mut world, "begun", |world| world.planner.board.counts.available > 10);
+    run_until(&mut world, "begun", |world| {
+        world.planner.board.counts.available > 10
+    });
     let before = world.planner.board.counts.available;
     ask(&mut world, 0, 2, &[(0, 20)]);
     wait_for(&mut world, 0..1);
@@ -163,7 +178,9 @@ fn a_short_chunk_is_not_stuck_behind_long_ones() {
     for n in 1000..1002 {
         ask(&mut world, n, 1, &[(0, 40); 10]);
     }
-    run_until(&mut world, "busy", |world| world.life.in_flight.len() == SLOTS);
+    run_until(&mut world, "busy", |world| {
+        world.life.in_flight.len() == SLOTS
+    });
     let began = world.now();
     ask(&mut world, 0, 1, &[(0, 5)]);
     let took = wait_for(&mut world, 0..1) - began;
@@ -184,7 +201,9 @@ fn what_came_back_survives_a_crash_beside_a_later_content_that_is_on_its_way_out
         wait_for(&mut world, 0..1);
         world.life.references[0].guards += 1;
         world.unwant(0);
-        run_until(&mut world, "a tombstone", |world| world.disk.chunks[&1].tombstone);
+        run_until(&mut world, "a tombstone", |world| {
+            world.disk.chunks[&1].tombstone
+        });
         world.want(0, 1, 0);
         wait_for(&mut world, 0..1);
         world.unwant(0);

@@ -89,12 +89,14 @@ impl World {
     /// When the longest backoff or rest ends that is under way.
     fn longest_wait(&self) -> Moment {
         let board = &self.planner.board;
-        let backing_off = self.planner.entries.values().filter_map(|entry| {
-            match entry.wanted.as_ref()?.phase {
-                Phase::BackingOff { until } => Some(until),
-                _ => None,
-            }
-        });
+        let backing_off =
+            self.planner
+                .entries
+                .values()
+                .filter_map(|entry| match entry.wanted.as_ref()?.phase {
+                    Phase::BackingOff { until } => Some(until),
+                    _ => None,
+                });
         let rests = board.scheduler.host_views().into_iter();
         let rests = rests.filter_map(|(_, host)| host.resting_until);
         let entries = self.planner.entries.values();
@@ -123,7 +125,9 @@ impl World {
             let took = self.now() - began;
             if took > bound {
                 let best = best.as_secs_f64();
-                self.fail(&format!("not there after {took:?}, where {best:.3} s were possible"));
+                self.fail(&format!(
+                    "not there after {took:?}, where {best:.3} s were possible"
+                ));
             }
             if !self.step() {
                 self.fail("nothing is to come, and it is not there");
@@ -158,7 +162,12 @@ impl World {
             self.fail(&format!("never ended: {open:?}"));
         }
         let wanted: Vec<_> = self.asked.keys().copied().collect();
-        let on_disk: Vec<_> = self.disk.chunks.values().map(|c| number_of(c.stored.spec.id)).collect();
+        let on_disk: Vec<_> = self
+            .disk
+            .chunks
+            .values()
+            .map(|c| number_of(c.stored.spec.id))
+            .collect();
         let (mut sorted, mut expected) = (on_disk.clone(), wanted);
         sorted.sort_unstable();
         expected.sort_unstable();
@@ -222,7 +231,11 @@ impl World {
             self.fail(&format!("did not end with the shutdown: {open:?}"));
         }
         for (id, entry) in &self.planner.entries {
-            for leaving in entry.leaving.iter().filter(|l| l.retry_at.is_none() && !l.damaged) {
+            for leaving in entry
+                .leaving
+                .iter()
+                .filter(|l| l.retry_at.is_none() && !l.damaged)
+            {
                 let on_disk = self.disk.chunks.get(&leaving.stored.generation);
                 if on_disk.is_some_and(|on_disk| !on_disk.tombstone) {
                     let n = number_of(*id);

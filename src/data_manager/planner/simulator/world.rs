@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::super::{Action, Event as Told, PartialLimits, Planner, PlannerOptions};
-use super::caller::{number_of, Asked, OpenAssignment};
+use super::caller::{Asked, OpenAssignment, number_of};
 use super::clock::{Clock, Event, Key};
 use super::disk::Disk;
 use super::duty::{Duty, Fact};

@@ -21,14 +21,18 @@ impl Host {
 impl Hosts {
     pub(in super::super) fn views(&self) -> Vec<(&str, HostView)> {
         let hosts = self.table.iter().flatten();
-        hosts.map(|host| (&*host.name, host.view(self.limit))).collect()
+        hosts
+            .map(|host| (&*host.name, host.view(self.limit)))
+            .collect()
     }
 
     pub(in super::super) fn lines(&self) -> Vec<(&str, InLine)> {
         let mut lines = Vec::new();
         for host in self.table.iter().flatten() {
             for (tier, turns) in host.waiting.iter().enumerate() {
-                let in_line = turns.all().map(|(dataset, ticket, id)| (tier, dataset, ticket, id));
+                let in_line = turns
+                    .all()
+                    .map(|(dataset, ticket, id)| (tier, dataset, ticket, id));
                 lines.extend(in_line.map(|in_line| (&*host.name, in_line)));
             }
         }
@@ -41,20 +45,27 @@ impl Hosts {
             let id = HostId(at);
             let Some(host) = host else {
                 assert!(self.free.contains(&id), "a free place that nobody knows of");
-                assert!(!self.rests.iter().any(|(_, other)| *other == id), "nobody rests");
+                assert!(
+                    !self.rests.iter().any(|(_, other)| *other == id),
+                    "nobody rests"
+                );
                 continue;
             };
             assert_eq!(self.ids.get(&host.name), Some(&id), "found by its name");
             let view = host.view(self.limit);
             let rest = self.rests.iter().find(|(_, other)| *other == id);
-            assert_eq!(rest.map(|(until, _)| *until), view.resting_until, "its rest");
+            assert_eq!(
+                rest.map(|(until, _)| *until),
+                view.resting_until,
+                "its rest"
+            );
             for (tier, hosts) in self.tiers.iter().enumerate() {
                 let waits = !host.waiting[tier].is_empty() && view.resting_until.is_none();
                 assert_eq!(hosts.ready.contains(&id), waits && view.room > 0, "ready");
                 assert_eq!(hosts.full.contains(&id), waits && view.room == 0, "full");
             }
-            let needed = view.in_flight + view.promised > 0
-                || !host.waiting.iter().all(Turns::is_empty);
+            let needed =
+                view.in_flight + view.promised > 0 || !host.waiting.iter().all(Turns::is_empty);
             assert_eq!(self.idle.contains(&(host.idle_since, id)), !needed, "idle");
             assert!(needed || !host.health.is_unremarkable(), "kept for nothing");
         }
