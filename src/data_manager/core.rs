@@ -416,8 +416,9 @@ impl Core {
             }
             Action::Abandon(key) => self.spawn_job(move |core| async move {
                 let result = core.run_job(move |store| store.abandon(&key)).await;
+                let gone = result.is_ok();
                 core.report_trouble(Some(key.id), result.err());
-                core.apply(|planner, now| planner.abandoned(now, key.id));
+                core.apply(|planner, now| planner.abandoned(now, key, gone));
             }),
             Action::Leaving(stored, job) => self.spawn_job(move |core| async move {
                 let key = (stored.spec.id, stored.generation);

@@ -1,7 +1,6 @@
 //! What callers ask for, and what is found on disk.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::entry::{Entry, Leaving, Phase, Tombstone, Visible, Wanted};
 use super::{Action, Board, Moment, Planner, shut_down, superseded};
@@ -9,14 +8,8 @@ use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::chunk_task::Completion;
 use crate::data_manager::events::Event;
 use crate::data_manager::stats::Priority;
-use crate::data_source::{FoundPartial, Generation, StagingKey, StoredChunk};
+use crate::data_source::{Generation, StagingKey, StoredChunk};
 use crate::error::Error;
-
-/// When to look again at a partial that could not go.
-const DEFERRED: Duration = Duration::from_secs(10);
-
-/// How many partials go at a time; each of them asks for the next when it is gone.
-const EXPIRED_AT_A_TIME: usize = 16;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,32 +43,6 @@ impl Planner {
     pub(in crate::data_manager) fn prioritize(&mut self, id: ChunkId, priority: Priority) -> bool {
         self.entries.contains_key(&id)
             && self.edit(id, |entry, board| entry.prioritize(priority, board))
-    }
-
-    /// Opening found what an earlier run staged.
-    pub(in crate::data_manager) fn found_partial(&mut self, now: Moment, found: &FoundPartial) {
-        let FoundPartial {
-            key,
-            len_bytes,
-            age,
-        } = *found;
-        self.board.partials.put(now, key, len_bytes, age);
-    }
-
-    /// Removes what is too old, or too much, of what earlier attempts left.
-    pub(super) fn expire_partials(&mut self, now: Moment) {
-        for _ in 0..EXPIRED_AT_A_TIME {
-            let Some(key) = self.board.partials.surplus(now) else {
-                return;
-            };
-            if self.board.shut_down {
-                return;
-            }
-            if !self.edit(key.id, |entry, board| entry.expire(&key, board)) {
-                // Something else of this id stands in the way for a moment.
-                return self.board.partials.defer(key, now + DEFERRED);
-            }
-        }
     }
 
     /// `delete_chunk`.
@@ -147,7 +114,11 @@ impl Planner {
                 return;
             };
             if wanted.spec.has_urls() {
-                entry.wanted = Some(Wanted::new(wanted.spec, Completion::new()));
+                let priority = wanted.priority;
+                let again = entry
+                    .wanted
+                    .insert(Wanted::new(wanted.spec, Completion::new()));
+                again.priority = priority;
                 entry.settle(now, board);
             }
         });
@@ -291,9 +262,8 @@ impl Entry {
         }
         if self.running.is_some() {
             self.doom_running(board);
-        } else if self.abandoning.is_none() && board.partials.take_of(&wanted.spec).is_some() {
-            self.abandoning = Some(Vec::new());
-            board.act(Action::Abandon(StagingKey::of(&wanted.spec)));
+        } else if self.abandoning.is_none() && board.partials.holds(&wanted.spec) {
+            self.abandon(StagingKey::of(&wanted.spec), Vec::new(), board);
         }
     }
 
@@ -325,32 +295,15 @@ impl Entry {
             return false;
         };
         wanted.priority = priority;
+        if let Some(running) = &self.running {
+            let attempt = running.transfer.attempt;
+            board.scheduler.set_priority(attempt, priority);
+        }
         if let Phase::Waiting(place) = wanted.phase {
             let place = board
                 .scheduler
                 .lift(place, priority, &wanted.spec, wanted.missing());
             wanted.phase = Phase::Waiting(place);
-        }
-        true
-    }
-
-    /// What was staged for this content has to go. False if it cannot go now.
-    pub(super) fn expire(&mut self, key: &StagingKey, board: &mut Board) -> bool {
-        if self.running.is_some() || self.abandoning.is_some() {
-            return false;
-        }
-        board.partials.take(key);
-        self.abandoning = Some(Vec::new());
-        board.act(Action::Abandon(*key));
-        if let Some(wanted) = &mut self.wanted {
-            if StagingKey::of(&wanted.spec) == *key && wanted.phase != Phase::Visible {
-                wanted.fetched.fill(None);
-            }
-            // Also if it is another content: one removal, or one transfer, of an id at a time.
-            if let Phase::Waiting(place) = wanted.phase {
-                board.scheduler.remove(place, &wanted.spec);
-                wanted.phase = Phase::Settling;
-            }
         }
         true
     }

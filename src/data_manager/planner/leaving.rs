@@ -77,21 +77,6 @@ impl Planner {
             entry.settle(now, board);
         });
     }
-
-    /// What a doomed transfer had staged is gone (or could not be removed, which only costs space
-    /// until it expires).
-    pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, id: ChunkId) {
-        self.edit(id, |entry, board| {
-            let deletes = entry.abandoning.take().unwrap_or_default();
-            // What went only because the disk is full is not worth another try at once: the next
-            // chunk would fill it as fast.
-            if !deletes.is_empty() {
-                board.scheduler.space_was_freed();
-            }
-            board.end_deletes(&deletes, &Ok(()));
-            entry.settle(now, board);
-        });
-    }
 }
 
 impl Entry {
@@ -201,8 +186,8 @@ impl Entry {
             .backoff
             .retry(leaving.failures)
             .max(board.backoff.first / 2);
-        leaving.retry_at = Some(now + delay);
-        board.due.insert((now + delay, chunk_id));
+        leaving.retry_at = Some(now.saturating_add(delay));
+        board.due.insert((now.saturating_add(delay), chunk_id));
         board.emit(Event::DiskTrouble {
             chunk_id: Some(chunk_id),
             error,

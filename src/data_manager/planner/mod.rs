@@ -125,6 +125,8 @@ struct Board {
     fresh: Vec<ChunkId>,
     deletes: Deletes,
     assignment: Assignment,
+    /// More slots can be given than were given at a time.
+    more_grants: bool,
     shut_down: bool,
     counts: StateCounts,
     counters: Counters,
@@ -155,6 +157,7 @@ impl Planner {
                 fresh: Vec::new(),
                 deletes: Deletes::default(),
                 assignment: Assignment::default(),
+                more_grants: false,
                 shut_down: false,
                 counts: StateCounts::default(),
                 counters: Counters::default(),
@@ -341,7 +344,12 @@ impl Board {
 
     fn set_alarm(&mut self, now: Moment) {
         let due = self.due.first().map(|(at, _)| *at);
-        let wakes = [self.scheduler.next_wake(), self.partials.next_expiry()];
+        let more = self.more_grants.then_some(now);
+        let wakes = [
+            more,
+            self.scheduler.next_wake(),
+            self.partials.next_expiry(),
+        ];
         let Some(at) = wakes.into_iter().flatten().chain(due).min() else {
             return;
         };

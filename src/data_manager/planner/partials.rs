@@ -7,10 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Moment;
+use super::assignment::DeleteId;
+use super::entry::{Entry, Phase};
+use super::{Action, Board, Moment, Planner};
 use crate::data_chunk::ChunkSpec;
 use crate::data_manager::stats::PartialCounts;
-use crate::data_source::StagingKey;
+use crate::data_source::{FoundPartial, StagingKey};
+
+/// How many are removed at a time.
+const GOING_MAX: usize = 16;
+/// When to look again at one that could not go.
+const DEFERRED: Duration = Duration::from_secs(10);
 
 /// How much of it is kept.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +31,12 @@ pub(in crate::data_manager) struct PartialLimits {
 pub(super) struct Partials {
     limits: PartialLimits,
     kept: BTreeMap<StagingKey, Partial>,
+    /// Those that may go.
     by_expiry: BTreeSet<(Moment, StagingKey)>,
+    /// Those that cannot go now, and when to ask again.
+    deferred: BTreeSet<(Moment, StagingKey)>,
+    /// Those that are being removed, and their bytes.
+    going: BTreeMap<StagingKey, u64>,
     bytes: u64,
     /// What expires up to then goes now: its space is needed.
     cut: Moment,
@@ -34,6 +46,8 @@ pub(super) struct Partials {
 struct Partial {
     len_bytes: u64,
     expires: Moment,
+    /// Set while it is deferred.
+    deferred_to: Option<Moment>,
 }
 
 impl Partials {
@@ -42,6 +56,8 @@ impl Partials {
             limits,
             kept: BTreeMap::new(),
             by_expiry: BTreeSet::new(),
+            deferred: BTreeSet::new(),
+            going: BTreeMap::new(),
             bytes: 0,
             cut: Moment::ZERO,
         }
@@ -50,9 +66,13 @@ impl Partials {
     /// An attempt left so many bytes, `age` ago.
     pub(super) fn put(&mut self, now: Moment, key: StagingKey, len_bytes: u64, age: Duration) {
         self.take(&key);
-        let expires = now + self.limits.age.saturating_sub(age);
-        self.kept.insert(key, Partial { len_bytes, expires });
-        self.by_expiry.insert((expires, key));
+        let partial = Partial {
+            len_bytes,
+            expires: now.saturating_add(self.limits.age.saturating_sub(age)),
+            deferred_to: None,
+        };
+        self.kept.insert(key, partial);
+        self.by_expiry.insert((partial.expires, key));
         self.bytes += len_bytes;
     }
 
@@ -64,16 +84,37 @@ impl Partials {
         self.take(&StagingKey::of(spec))
     }
 
+    /// Whether there is one of this description.
+    pub(super) fn holds(&self, spec: &ChunkSpec) -> bool {
+        !self.kept.is_empty() && self.kept.contains_key(&StagingKey::of(spec))
+    }
+
     /// It is taken over, or goes; its bytes, if it was there.
     pub(super) fn take(&mut self, key: &StagingKey) -> Option<u64> {
         let partial = self.kept.remove(key)?;
         self.by_expiry.remove(&(partial.expires, *key));
+        if let Some(until) = partial.deferred_to {
+            self.deferred.remove(&(until, *key));
+        }
         self.bytes -= partial.len_bytes;
         Some(partial.len_bytes)
     }
 
-    /// The next one that has to go: it is too old, or the oldest while there is too much.
-    pub(super) fn surplus(&self, now: Moment) -> Option<StagingKey> {
+    /// The next one that has to go: it is too old, or the oldest while there is too much. None while
+    /// [`GOING_MAX`] are being removed.
+    pub(super) fn surplus(&mut self, now: Moment) -> Option<StagingKey> {
+        while let Some(&(until, key)) = self.deferred.first()
+            && until <= now
+        {
+            self.deferred.pop_first();
+            if let Some(partial) = self.kept.get_mut(&key) {
+                partial.deferred_to = None;
+                self.by_expiry.insert((partial.expires, key));
+            }
+        }
+        if self.going.len() >= GOING_MAX {
+            return None;
+        }
         let (expires, key) = self.by_expiry.first()?;
         let too_much = self.bytes > self.limits.bytes;
         (*expires <= now.max(self.cut) || too_much).then_some(*key)
@@ -88,18 +129,39 @@ impl Partials {
         }
     }
 
-    /// It cannot go now: asks again in a while.
-    pub(super) fn defer(&mut self, key: StagingKey, until: Moment) {
-        if let Some(partial) = self.kept.get_mut(&key) {
-            self.by_expiry.remove(&(partial.expires, key));
-            partial.expires = until;
-            self.by_expiry.insert((until, key));
+    /// It is being removed.
+    pub(super) fn remove(&mut self, key: &StagingKey) {
+        let len_bytes = self.take(key).unwrap_or(0);
+        self.going.insert(*key, len_bytes);
+    }
+
+    /// It is gone; or, if that failed, it is there still and tried again later.
+    pub(super) fn removed(&mut self, now: Moment, key: StagingKey, gone: bool) {
+        let len_bytes = self.going.remove(&key).unwrap_or(0);
+        if !gone {
+            self.put(now, key, len_bytes, self.limits.age);
+            self.defer(now, key);
         }
     }
 
-    /// When the next one is too old.
+    /// It cannot go now: asks again in a while.
+    pub(super) fn defer(&mut self, now: Moment, key: StagingKey) {
+        if let Some(partial) = self.kept.get_mut(&key) {
+            let until = now.saturating_add(DEFERRED);
+            partial.deferred_to = Some(until);
+            self.by_expiry.remove(&(partial.expires, key));
+            self.deferred.insert((until, key));
+        }
+    }
+
+    /// When the next one may have to go.
     pub(super) fn next_expiry(&self) -> Option<Moment> {
-        self.by_expiry.first().map(|(expires, _)| *expires)
+        if self.going.len() >= GOING_MAX {
+            // The next one that is gone asks.
+            return None;
+        }
+        let firsts = [self.by_expiry.first(), self.deferred.first()];
+        firsts.into_iter().flatten().map(|(at, _)| *at).min()
     }
 
     pub(super) fn counts(&self) -> PartialCounts {
@@ -111,6 +173,73 @@ impl Partials {
     pub(super) fn all(&self) -> impl Iterator<Item = (StagingKey, u64, Moment)> {
         let kept = self.kept.iter();
         kept.map(|(key, partial)| (*key, partial.len_bytes, partial.expires))
+    }
+}
+
+impl Planner {
+    /// Opening found what an earlier run staged.
+    pub(in crate::data_manager) fn found_partial(&mut self, now: Moment, found: &FoundPartial) {
+        let FoundPartial {
+            key,
+            len_bytes,
+            age,
+        } = *found;
+        self.board.partials.put(now, key, len_bytes, age);
+    }
+
+    /// Removes what is too old, or too much, of what earlier attempts left.
+    pub(super) fn expire_partials(&mut self, now: Moment) {
+        while !self.board.shut_down
+            && let Some(key) = self.board.partials.surplus(now)
+        {
+            if !self.edit(key.id, |entry, board| entry.expire(key, board)) {
+                // Something else of this id stands in the way for a moment.
+                self.board.partials.defer(now, key);
+            }
+        }
+    }
+
+    /// What was staged is gone, or could not be removed.
+    pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, key: StagingKey, gone: bool) {
+        self.board.partials.removed(now, key, gone);
+        self.edit(key.id, |entry, board| {
+            let deletes = entry.abandoning.take().unwrap_or_default();
+            // What went only because the disk is full is not worth another try at once: the next
+            // chunk would fill it as fast.
+            if !deletes.is_empty() {
+                board.scheduler.space_was_freed();
+            }
+            board.end_deletes(&deletes, &Ok(()));
+            entry.settle(now, board);
+        });
+    }
+}
+
+impl Entry {
+    /// What was staged for this content has to go. False if it cannot go now.
+    fn expire(&mut self, key: StagingKey, board: &mut Board) -> bool {
+        if self.running.is_some() || self.abandoning.is_some() {
+            return false;
+        }
+        self.abandon(key, Vec::new(), board);
+        if let Some(wanted) = &mut self.wanted {
+            if StagingKey::of(&wanted.spec) == key && wanted.phase != Phase::Visible {
+                wanted.fetched.fill(None);
+            }
+            // Also if it is another content: one removal, or one transfer, of an id at a time.
+            if let Phase::Waiting(place) = wanted.phase {
+                board.scheduler.remove(place, &wanted.spec);
+                wanted.phase = Phase::Settling;
+            }
+        }
+        true
+    }
+
+    /// Removes what was staged. `deletes` wait for it.
+    pub(super) fn abandon(&mut self, key: StagingKey, deletes: Vec<DeleteId>, board: &mut Board) {
+        board.partials.remove(&key);
+        self.abandoning = Some(deletes);
+        board.act(Action::Abandon(key));
     }
 }
 
@@ -145,9 +274,48 @@ mod tests {
         partials.take(&key(2));
         assert_eq!(partials.surplus(now), None);
         assert_eq!(partials.surplus(Duration::from_secs(11)), Some(key(1)));
-        partials.defer(key(1), Duration::from_secs(12));
-        assert_eq!(partials.surplus(Duration::from_secs(11)), None);
+        partials.defer(Duration::from_secs(11), key(1));
+        assert_eq!(partials.surplus(Duration::from_secs(12)), None);
+        assert_eq!(partials.next_expiry(), Some(Duration::from_secs(21)));
+        assert_eq!(partials.surplus(Duration::from_secs(21)), Some(key(1)));
         assert_eq!(partials.counts(), PartialCounts::new(1, 61));
+    }
+
+    #[test]
+    fn a_few_go_at_a_time_and_one_that_cannot_go_holds_up_nobody() {
+        let limits = PartialLimits {
+            bytes: u64::MAX,
+            age: Duration::MAX,
+        };
+        let mut partials = Partials::new(limits);
+        let (start, later) = (Duration::from_secs(1), Duration::from_secs(20));
+        partials.put(start, key(0), 1, Duration::ZERO);
+        assert_eq!(partials.surplus(later), None, "for ever is a long time");
+        partials.clear(None);
+        partials.defer(start, key(0));
+        for n in 1..=20 {
+            partials.put(start, key(n), 1, Duration::ZERO);
+        }
+        partials.clear(None);
+        let go = |partials: &mut Partials| {
+            let keys = std::iter::from_fn(|| {
+                let key = partials.surplus(start)?;
+                partials.remove(&key);
+                Some(key)
+            });
+            keys.count()
+        };
+        assert_eq!(go(&mut partials), GOING_MAX);
+        assert_eq!(partials.next_expiry(), None);
+        partials.removed(start, key(1), true);
+        partials.removed(start, key(2), false);
+        assert_eq!(go(&mut partials), 2);
+        assert_eq!(partials.counts().chunks, 20 - GOING_MAX - 2 + 2);
+        for n in 3..=GOING_MAX {
+            partials.removed(start, key(u8::try_from(n).unwrap()), true);
+        }
+        assert_eq!(go(&mut partials), 2);
+        assert_eq!(partials.surplus(later), Some(key(2)), "tried again");
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::data_manager::transfer::{Arrived, Transfer};
 use crate::data_source::{CommitError, FetchFailure, HostSign, Setback, StagingKey, StoredChunk};
 use crate::error::{Error, ErrorKind};
 
+/// How many slots are given at a time, so that nobody waits for the lock meanwhile; the next ones are
+/// given at once after that.
+const GRANTS_AT_A_TIME: usize = 64;
 /// How many wrong digests of one file mean that the source has something else.
 const DIGEST_FAILURES_MAX: usize = 2;
 
@@ -29,9 +32,15 @@ impl Planner {
     /// Gives free slots to files: first those of transfers that have begun, then those of the
     /// chunk whose turn it is.
     pub(super) fn grant_slots(&mut self) {
+        let mut steps = 0..GRANTS_AT_A_TIME;
+        self.board.more_grants = false;
         while !self.board.shut_down
             && let Some(grant) = self.board.scheduler.next()
         {
+            if steps.next().is_none() {
+                self.board.more_grants = true;
+                return;
+            }
             match grant {
                 Grant::Newcomer(id) => self.edit(id, |entry, board| entry.start(id, board)),
                 Grant::File { transfer, index } => {
@@ -95,6 +104,9 @@ impl Planner {
                 return false;
             };
             running.jobs -= 1;
+            if end == JobEnd::Done && file.is_some() {
+                board.scheduler.space_was_found();
+            }
             if end != JobEnd::Done {
                 running.stopped = true;
                 board.scheduler.stop(transfer.attempt);
@@ -150,6 +162,7 @@ impl Planner {
             let Some(mut running) = entry.running.take_if(same) else {
                 return;
             };
+            let moved = end.left_behind.is_some();
             if let Some(stored) = end.left_behind {
                 entry.left_behind(stored, &mut running);
             }
@@ -158,9 +171,9 @@ impl Planner {
                 Ok(stored) => entry.committed(stored, board),
                 Err(_) if running.doomed => entry.wound_down(now, running, board),
                 Err(failure) => {
-                    let left = transfer.left_bytes(running.staged_bytes);
-                    let key = StagingKey::of(&transfer.spec);
-                    board.partials.put(now, key, left, Duration::ZERO);
+                    if !moved {
+                        keep_partial(now, &running, board);
+                    }
                     entry.failed(now, failure, (end.arrived, running.called_back), board);
                 }
             }
@@ -231,6 +244,11 @@ impl Entry {
         let Some(wanted) = &mut self.wanted else {
             return;
         };
+        if let Phase::Waiting(place) = wanted.phase
+            && (board.scheduler).postpone(place, &wanted.spec, wanted.missing())
+        {
+            return;
+        }
         board.next_attempt += 1;
         let attempt = board.next_attempt;
         let arrived = wanted.fetched.clone();
@@ -293,7 +311,6 @@ impl Entry {
         wanted.last_error = None;
         wanted.fetched.clear();
         self.show(Visible { stored, holds: 0 }, board);
-        board.scheduler.space_was_found();
         board.counters.downloaded_chunks += 1;
     }
 
@@ -338,13 +355,10 @@ impl Entry {
             .as_ref()
             .is_some_and(|wanted| wanted.spec.same_content(&spec))
         {
-            let left = running.transfer.left_bytes(running.staged_bytes);
-            let key = StagingKey::of(&spec);
-            board.partials.put(now, key, left, Duration::ZERO);
+            keep_partial(now, &running, board);
             board.end_deletes(&running.deletes, &Ok(()));
         } else {
-            self.abandoning = Some(running.deletes);
-            board.act(Action::Abandon(StagingKey::of(&spec)));
+            self.abandon(StagingKey::of(&spec), running.deletes, board);
         }
     }
 
@@ -392,7 +406,7 @@ impl Entry {
         if let Some(asked) = setback.retry_after {
             delay = delay.max(board.backoff.as_asked(asked));
         }
-        let until = now + delay;
+        let until = now.saturating_add(delay);
         wanted.phase = Phase::BackingOff { until };
         board.due.insert((until, id));
         board.counters.failed_attempts += 1;
@@ -443,11 +457,18 @@ impl Board {
     /// The disk is full. What earlier attempts left is the cheapest to give up: the others' at
     /// first, and where that was not enough, all of it.
     fn space_is_short(&mut self, now: Moment, spec: &ChunkSpec) {
-        let again = self.scheduler.waits_for_space();
+        let again = self.scheduler.looks_for_space();
         let own = StagingKey::of(spec);
         self.partials.clear(Some(&own).filter(|_| !again));
         self.scheduler.space_is_short(now, &mut self.backoff);
     }
+}
+
+/// What an attempt has staged is kept for the next one.
+fn keep_partial(now: Moment, running: &Running, board: &mut Board) {
+    let left = running.transfer.left_bytes(running.staged_bytes);
+    let key = StagingKey::of(&running.transfer.spec);
+    board.partials.put(now, key, left, Duration::ZERO);
 }
 
 fn cancelled_from_outside() -> Error {

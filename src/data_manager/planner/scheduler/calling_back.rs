@@ -31,7 +31,9 @@ impl Scheduler {
         let mut back: Vec<Arc<Transfer>> = Vec::new();
         for at in 0..self.flights.len() {
             let flight = &self.flights[at];
-            let in_the_way = Tier::ALL.iter().filter(|tier| fresh(tier)).any(|tier| {
+            // What goes before them would get the slot back at once.
+            let goes_after = |tier: &&Tier| fresh(tier) && **tier < flight.tier;
+            let in_the_way = Tier::ALL.iter().filter(goes_after).any(|tier| {
                 no_slot && self.hosts.has_ready(*tier) || self.hosts.is_full(*tier, flight.host)
             });
             if fresh(&flight.tier) || flight.called_back || !in_the_way || wanted == 0 {
@@ -70,6 +72,7 @@ impl Flight {
     /// Until when its transfer may bring nothing while a chunk waits that was never tried; `None`
     /// if it has brought nothing at all.
     fn patience_ends(&self) -> Option<Moment> {
-        self.transfer.last_arrival().map(|at| at + PATIENCE)
+        let arrived = self.transfer.last_arrival()?;
+        Some(arrived.saturating_add(PATIENCE))
     }
 }

@@ -71,7 +71,7 @@ impl Health {
             (Health::Well { .. }, HostSign::Silent) => 1,
             (Health::Probing { rests }, HostSign::Silent) => rests.saturating_add(1),
         };
-        self.give_up(now + rest(rests), rests)
+        self.give_up(now.saturating_add(rest(rests)), rests)
     }
 
     /// It fails for everybody for a reason that needs no second look. `rest` as in
@@ -82,7 +82,7 @@ impl Health {
             Health::Well { .. } => 1,
             Health::Probing { rests } => rests.saturating_add(1),
         };
-        self.give_up(now + rest(rests), rests);
+        self.give_up(now.saturating_add(rest(rests)), rests);
     }
 
     fn give_up(&mut self, until: Moment, rests: u32) -> Turn {

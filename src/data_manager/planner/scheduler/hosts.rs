@@ -18,6 +18,10 @@ use crate::error::Error;
 /// needed the longest ago goes first.
 const IDLE_MAX: usize = 1024;
 
+/// How many chunks are remembered that go on at once when a host is back. That is more than fail
+/// before it is given up; later ones, that probed it, wait out their own backoff.
+const SUFFERERS_MAX: usize = 256;
+
 /// Stands for a host while it is in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct HostId(usize);
@@ -35,9 +39,9 @@ pub(super) struct Host {
     waiting: [Turns; TIERS],
     /// In which set of its tier it is.
     standing: [Standing; TIERS],
-    /// Chunks that failed since it last answered, and only because it was silent. As many as
-    /// silences end a spell of health, plus what was in flight then, plus one for each probe.
-    pub(super) sufferers: Vec<ChunkId>,
+    /// Chunks that failed since it last answered, and only because it was silent; at most
+    /// [`SUFFERERS_MAX`].
+    pub(super) sufferers: BTreeSet<ChunkId>,
     /// It is back, and its sufferers were not taken yet: it is kept until then, also if nobody else
     /// needs it.
     is_back: bool,
@@ -70,6 +74,8 @@ pub(super) struct Hosts {
     tiers: [TierHosts; TIERS],
     /// When a rest ends.
     rests: BTreeSet<(Moment, HostId)>,
+    /// Those that are being tried again.
+    probing: BTreeSet<HostId>,
     idle: BTreeSet<(u64, HostId)>,
     next_idle: u64,
 }
@@ -91,6 +97,7 @@ impl Hosts {
             free: Vec::new(),
             tiers: Default::default(),
             rests: BTreeSet::new(),
+            probing: BTreeSet::new(),
             idle: BTreeSet::new(),
             next_idle: 0,
         }
@@ -131,7 +138,7 @@ impl Hosts {
             promised: 0,
             waiting: Default::default(),
             standing: Default::default(),
-            sufferers: Vec::new(),
+            sufferers: BTreeSet::new(),
             is_back: false,
             last_error: None,
             idle_since: 0,
@@ -256,13 +263,15 @@ impl Hosts {
     /// Notes why the host was silent, and for which chunk.
     pub(super) fn suffered(&mut self, id: HostId, chunk: ChunkId, error: &Error) {
         self.edit(id, |host| {
-            host.sufferers.push(chunk);
+            if host.sufferers.len() < SUFFERERS_MAX {
+                host.sufferers.insert(chunk);
+            }
             host.last_error = Some(error.clone());
         });
     }
 
     /// The chunks that failed only because of the host, which is back; it forgets them.
-    pub(super) fn take_sufferers(&mut self, id: HostId) -> Vec<ChunkId> {
+    pub(super) fn take_sufferers(&mut self, id: HostId) -> BTreeSet<ChunkId> {
         let take = |host: &mut Host| {
             host.is_back = false;
             std::mem::take(&mut host.sufferers)
@@ -285,18 +294,27 @@ impl Hosts {
         self.rests.first().map(|(until, _)| *until)
     }
 
-    /// The hosts that were given up, in the order in which they are tried again. Those that are being
-    /// tried come last. Costs by the number of hosts.
-    pub(super) fn given_up(&self) -> impl Iterator<Item = &Host> {
-        let resting = self.rests.iter().filter_map(|(_, id)| self.get(*id));
-        let probing = self.table.iter().flatten();
-        resting.chain(probing.filter(|host| matches!(host.health, Health::Probing { .. })))
+    /// How many hosts were given up.
+    pub(super) fn given_up(&self) -> usize {
+        self.rests.len() + self.probing.len()
+    }
+
+    /// Those, in the order in which they are tried again; the ones that are being tried come last.
+    pub(super) fn each_given_up(&self) -> impl Iterator<Item = &Host> {
+        let resting = self.rests.iter().map(|(_, id)| id);
+        let all = resting.chain(&self.probing);
+        all.filter_map(|id| self.get(*id))
     }
 
     /// Changes a host, and keeps what is known of all hosts in step.
     fn edit<R>(&mut self, id: HostId, change: impl FnOnce(&mut Host) -> R) -> Option<R> {
         let host = self.table.get_mut(id.0)?.as_mut()?;
         let result = change(host);
+        if matches!(host.health, Health::Probing { .. }) {
+            self.probing.insert(id);
+        } else {
+            self.probing.remove(&id);
+        }
         let room = host.health.room(self.limit);
         for (tier, hosts) in self.tiers.iter_mut().enumerate() {
             let standing = if host.waiting[tier].is_empty() || host.health.is_resting() {
@@ -349,6 +367,7 @@ impl Hosts {
     fn forget(&mut self, id: HostId) {
         if let Some(host) = self.table[id.0].take() {
             self.ids.remove(&host.name);
+            self.probing.remove(&id);
             if let Some(until) = host.health.rests_until() {
                 self.rests.remove(&(until, id));
             }

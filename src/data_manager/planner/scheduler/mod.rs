@@ -4,7 +4,7 @@
 //! are for. A free slot is given by these rules, in this order:
 //!
 //! 0. While the disk is full nobody gets any, until something was removed or a time has passed;
-//!    then one file at a time, until a chunk is committed.
+//!    then one file at a time, until one has arrived.
 //! 1. A host that rests, or that has as many files in flight as it may, gets none.
 //! 2. A chunk that somebody wants now ([`Priority::High`]) goes before others; then one that was
 //!    never tried before one that failed.
@@ -13,8 +13,9 @@
 //!    that have none in flight, those that have begun and those that have not take turns.
 //! 4. Hosts take turns, then datasets, then it is first come, first served.
 //!
-//! A chunk waits at every host that has a file of it. At most [`BEGUN_PER_SLOT`] chunks for each
-//! slot are begun at a time, not counting those that wait for a host to come back.
+//! A chunk waits at every host that has a file of it; if one of them rests, at that one alone, so
+//! that no half of it lies about for as long as the host is away. At most [`BEGUN_PER_SLOT`] chunks
+//! for each slot are begun at a time, not counting those that were begun when a host went away.
 //!
 //! Where a chunk that was never tried finds no slot, an attempt that is not the first of its chunk
 //! and that brings nothing is called back: chunks that keep failing cost the others nothing.
@@ -27,6 +28,7 @@ pub(super) mod recount;
 mod tier;
 mod turns;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use health::Health;
@@ -151,8 +153,10 @@ impl Scheduler {
 
     fn insert(&mut self, place: Place, spec: &ChunkSpec, missing: impl Fn(usize) -> bool) {
         self.waiting[place.tier.index()] += 1;
-        let files = spec.files.iter().enumerate();
-        let mut files = files.filter(|(index, _)| missing(*index)).peekable();
+        if let Some(resting) = self.resting_host(spec, &missing) {
+            return self.hosts.insert(resting, &place, spec.id);
+        }
+        let mut files = missing_files(spec, missing).peekable();
         if files.peek().is_none() {
             // All of it is staged: it only needs somebody to commit it.
             self.hosts.insert(spec.files[0].host(), &place, spec.id);
@@ -161,6 +165,35 @@ impl Scheduler {
             // The second file of a host finds the chunk there.
             self.hosts.insert(file.host(), &place, spec.id);
         }
+    }
+
+    /// A host of a missing file that rests.
+    fn resting_host<'a>(
+        &self,
+        spec: &'a ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Option<&'a str> {
+        let rests = |name: &str| {
+            let host = self.hosts.id_of(name).and_then(|id| self.hosts.get(id));
+            host.is_some_and(|host| host.health.is_resting())
+        };
+        let mut hosts = missing_files(spec, missing).map(|(_, file)| file.host());
+        hosts.find(|name| rests(name))
+    }
+
+    /// Whether a newcomer has to wait for a host that rests; then it does, and no longer elsewhere.
+    pub(super) fn postpone(
+        &mut self,
+        place: Place,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> bool {
+        let postponed = self.resting_host(spec, &missing).is_some();
+        if postponed {
+            self.remove(place, spec);
+            self.insert(place, spec, missing);
+        }
+        postponed
     }
 
     pub(super) fn remove(&mut self, place: Place, spec: &ChunkSpec) {
@@ -199,9 +232,8 @@ impl Scheduler {
         }
         // Before it leaves the hosts, which forget each other when nothing needs them.
         let promise = |hosts: &mut Hosts, file: &FileSpec| hosts.promise(file.host());
-        let files = spec.files.iter().enumerate().rev();
-        let files: Vec<(usize, HostId)> = files
-            .filter(|(index, _)| missing(*index))
+        let files: Vec<(usize, HostId)> = missing_files(spec, missing)
+            .rev()
             .map(|(index, file)| (index, promise(&mut self.hosts, file)))
             .collect();
         self.remove(place, spec);
@@ -214,6 +246,16 @@ impl Scheduler {
                 files,
             });
         }
+    }
+
+    /// A transfer is wanted sooner, or not so soon, than when it began.
+    pub(super) fn set_priority(&mut self, attempt: u64, priority: Priority) {
+        let same = |transfer: &Transfer| transfer.attempt == attempt;
+        let begun = self.begun.iter_mut().filter(|begun| same(&begun.transfer));
+        begun.for_each(|begun| begun.tier.priority = priority);
+        let flights = self.flights.iter_mut();
+        let flights = flights.filter(|flight| same(&flight.transfer));
+        flights.for_each(|flight| flight.tier.priority = priority);
     }
 
     /// No more files of the transfer are handed out.
@@ -249,13 +291,17 @@ impl Scheduler {
         if begun.tier != newcomer {
             return begun.tier < newcomer;
         }
-        let many = self.begun.len() >= self.slots.saturating_mul(BEGUN_FIRST_PER_SLOT);
-        begun.in_flight == 0 && !self.newcomers_turn || many
+        begun.in_flight == 0 && !self.newcomers_turn || self.are_begun(BEGUN_FIRST_PER_SLOT)
+    }
+
+    /// Whether so many chunks for each slot are begun.
+    fn are_begun(&self, per_slot: usize) -> bool {
+        let many = self.slots.saturating_mul(per_slot);
+        self.begun.len() >= many && self.active_begun() >= many
     }
 
     fn next_newcomer(&self) -> Option<(Tier, ChunkId)> {
-        let most = self.slots.saturating_mul(BEGUN_PER_SLOT);
-        if self.begun.len() >= most && self.active_begun() >= most {
+        if self.are_begun(BEGUN_PER_SLOT) {
             return None;
         }
         Tier::ALL
@@ -365,13 +411,20 @@ impl Scheduler {
         self.space.wake();
     }
 
-    /// A chunk was committed.
+    /// A file arrived whole.
     pub(super) fn space_was_found(&mut self) {
         self.space = Health::Well { silences: 0 };
     }
 
+    /// Whether something waits for it.
     pub(super) fn waits_for_space(&self) -> bool {
-        !self.space.is_unremarkable()
+        let idle = self.flights.is_empty() && self.waiting.iter().all(|waiting| *waiting == 0);
+        self.space.is_resting() || !self.space.is_unremarkable() && !idle
+    }
+
+    /// Whether one file at a time finds out if there is space again.
+    pub(super) fn looks_for_space(&self) -> bool {
+        !self.space.is_unremarkable() && !self.space.is_resting()
     }
 
     /// When [`wake`](Self::wake) has something to do.
@@ -386,7 +439,7 @@ impl Scheduler {
         self.hosts.suffered(host.0, chunk, error);
     }
 
-    pub(super) fn take_sufferers(&mut self, host: HostRef) -> Vec<ChunkId> {
+    pub(super) fn take_sufferers(&mut self, host: HostRef) -> BTreeSet<ChunkId> {
         self.hosts.take_sufferers(host.0)
     }
 
@@ -395,38 +448,32 @@ impl Scheduler {
         host.map_or_else(String::new, |host| host.name.to_string())
     }
 
-    /// The rest that a waiting chunk waits for: if all hosts of its missing files rest, the one that
-    /// ends first.
+    /// The rest that a waiting chunk waits for.
     pub(super) fn rest_of(
         &self,
         now: Moment,
         spec: &ChunkSpec,
         missing: impl Fn(usize) -> bool,
     ) -> Option<RestingHost> {
-        let files = spec.files.iter().enumerate();
-        let mut files = files.filter(|(index, _)| missing(*index)).peekable();
-        files.peek()?;
-        let rests: Option<Vec<RestingHost>> = files
-            .map(|(_, file)| {
-                let host = self.hosts.get(self.hosts.id_of(file.host())?)?;
-                Some(show(host, now)).filter(|rest| rest.next_try_in_ms.is_some())
-            })
-            .collect();
-        rests?.into_iter().min_by_key(|rest| rest.next_try_in_ms)
+        let resting = self.hosts.id_of(self.resting_host(spec, missing)?)?;
+        Some(show(self.hosts.get(resting)?, now))
     }
 
     /// At most `limit` of the hosts that were given up, as a person wants to see them.
     pub(super) fn given_up(&self, now: Moment, limit: usize) -> (usize, Vec<RestingHost>) {
-        let all = self.hosts.given_up().count();
-        (
-            all,
-            self.hosts
-                .given_up()
-                .take(limit)
-                .map(|host| show(host, now))
-                .collect(),
-        )
+        let shown = self.hosts.each_given_up().take(limit);
+        let shown = shown.map(|host| show(host, now)).collect();
+        (self.hosts.given_up(), shown)
     }
+}
+
+/// The files that no earlier attempt brought, with their numbers.
+fn missing_files(
+    spec: &ChunkSpec,
+    missing: impl Fn(usize) -> bool,
+) -> impl DoubleEndedIterator<Item = (usize, &FileSpec)> {
+    let files = spec.files.iter().enumerate();
+    files.filter(move |(index, _)| missing(*index))
 }
 
 fn show(host: &Host, now: Moment) -> RestingHost {
