@@ -110,7 +110,7 @@ impl World {
             let file = |file: u32| {
                 let host = (n + file * (n % 2) + u32::from(site)) % hosts;
                 let mix = u64::from(n * 7 + u32::from(content) * 5 + file * 3);
-                (host, 1 + (mix * 2_654_435_761 >> 7) % 40)
+                (host, 1 + ((mix * 2_654_435_761) >> 7) % 40)
             };
             let files: Vec<_> = (0..1 + n % 3).map(file).collect();
             describe((n, content), n % 2, &files)
@@ -344,12 +344,7 @@ impl World {
             }
         }
         let to = self.apply(|planner, now| planner.assignment_sweep(now, epoch, from, SLICE));
-        self.note(|| {
-            format!(
-                "assignment {epoch} is swept to {:?}",
-                to.map(|id| number_of(id))
-            )
-        });
+        self.note(|| format!("assignment {epoch} is swept to {:?}", to.map(number_of)));
         to
     }
 
@@ -430,6 +425,12 @@ impl World {
     pub(super) fn tell_damage(&mut self, key: (ChunkId, Generation)) -> Vec<Duty> {
         let (id, generation) = key;
         let visible = self.visible(id).map(|visible| visible.generation);
+        if visible == Some(generation)
+            && let Some(on_disk) = self.disk.chunks.get_mut(&generation)
+        {
+            // It may not be shown again, and is not removed but put aside.
+            (on_disk.condemned, on_disk.put_aside) = (true, true);
+        }
         if visible == Some(generation)
             && !self.asked.get(&number_of(id)).is_some_and(|a| a.has_urls)
         {

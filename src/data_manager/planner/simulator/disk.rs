@@ -23,6 +23,8 @@ pub(super) struct OnDisk {
     pub(super) lasts: bool,
     /// Somebody from outside was at it.
     pub(super) damaged: bool,
+    /// It was found damaged: it goes to quarantine.
+    pub(super) put_aside: bool,
     /// Its removal began, or its commit failed: it must not be shown.
     pub(super) condemned: bool,
 }
@@ -113,6 +115,7 @@ impl Disk {
             tombstone_lasts: true,
             lasts: false,
             damaged: false,
+            put_aside: false,
             condemned: false,
         };
         self.chunks.insert(generation, on_disk);
@@ -170,7 +173,7 @@ impl Disk {
         }
         for on_disk in self.chunks.values_mut() {
             (on_disk.lasts, on_disk.tombstone_lasts) = (true, true);
-            on_disk.condemned = false;
+            (on_disk.condemned, on_disk.put_aside) = (false, false);
             let mut spec = (*on_disk.stored.spec).clone();
             for file in &mut spec.files {
                 file.url.clear();

@@ -6,18 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::super::{Action, JobEnd, LeavingJob, TransferEnd, lost_job};
+use super::super::{Action, JobEnd, Planner, TransferEnd, lost_job};
 use super::caller::number_of;
 use super::clock::Event;
 use super::disk::{End, Part};
-use super::duty::{Duty, Fact, Fate, Fetch, Lasting};
-use super::origin::{Reply, STALL_TIMEOUT};
+use super::duty::{Duty, Fact};
 use super::world::{Stage, World};
 use crate::data_manager::transfer::{Outcome, Transfer};
-use crate::data_source::{
-    CancelToken, CommitError, FetchFailure, FetchedFile, HostSign, Setback, StagingKey, StoredChunk,
-};
-use crate::error::{Error, ErrorKind};
+use crate::data_source::{CancelToken, FetchFailure, HostSign, Setback, StagingKey};
 
 impl World {
     /// Does one thing; returns what the same thread does next, before all else.
@@ -197,7 +193,7 @@ impl World {
     }
 
     /// A job that panicked, or was never run: `Ticket::report_lost`.
-    fn lose(&mut self, transfer: &Arc<Transfer>, index: usize) {
+    pub(super) fn lose(&mut self, transfer: &Arc<Transfer>, index: usize) {
         let failure = match transfer.cancel.is_cancelled() {
             true => FetchFailure::Cancelled,
             false => lost_job(transfer.spec.id, "it panicked or was never run"),
@@ -208,305 +204,12 @@ impl World {
         self.spawn([Duty::Tell(ended)]);
     }
 
-    /// `Fetcher::fetch`, up to the request.
-    fn open(&mut self, transfer: Arc<Transfer>, index: usize) -> Vec<Duty> {
-        let end = |result| Duty::EndFile(transfer.clone(), index, result);
-        if transfer.cancel.is_cancelled() {
-            return vec![end(Err(FetchFailure::Cancelled))];
-        }
-        if self.disk.end(&mut self.rng, false) != End::Well {
-            let setback = Setback::transient(self.disk.error());
-            return vec![end(Err(setback.into()))];
-        }
-        let part = self.part_mut(&transfer, index);
-        if let Some(fetched) = part.complete {
-            let len = fetched.len_bytes;
-            transfer.files[index].set(len, Some(len));
-            return vec![end(Ok(fetched))];
-        }
-        let host = self.host_of(&transfer, index);
-        let mood = (self.mood_of)(number_of(transfer.spec.id));
-        let (attempt, reply) = (transfer.attempt, self.hosts[host].ask(mood, &mut self.rng));
-        match reply {
-            Reply::Lost => {
-                self.lose(&transfer, index);
-                Vec::new()
-            }
-            Reply::Unreachable(delay, setback) => {
-                vec![Duty::Pause(delay), end(Err(setback.into()))]
-            }
-            Reply::No(delay, setback) => {
-                let read = Duty::Read {
-                    attempt,
-                    index,
-                    delay,
-                };
-                vec![read, end(Err(setback.into()))]
-            }
-            Reply::Yes(delay, fate) => {
-                let read = Duty::Read {
-                    attempt,
-                    index,
-                    delay,
-                };
-                let total = super::caller::size_of(&transfer.spec, index);
-                let fetch = Fetch {
-                    transfer,
-                    index,
-                    host,
-                    total,
-                    fate,
-                };
-                vec![read, Duty::Opened(fetch)]
-            }
-        }
-    }
-
-    fn part_mut(&mut self, transfer: &Transfer, index: usize) -> &mut Part {
-        let staged = self
-            .disk
-            .staging
-            .entry(StagingKey::of(&transfer.spec))
-            .or_default();
-        staged.touched = self.clock.now;
-        let files = transfer.spec.files.len();
-        staged.parts.resize(files, Part::default());
-        &mut staged.parts[index]
-    }
-
-    pub(super) fn host_of(&self, transfer: &Transfer, index: usize) -> usize {
-        super::caller::host_number(transfer.spec.files[index].host())
-    }
-
-    fn opened(&mut self, fetch: Fetch) -> Vec<Duty> {
-        let (transfer, index) = (fetch.transfer.clone(), fetch.index);
-        let bytes = self.part_mut(&transfer, index).bytes;
-        transfer.files[index].set(bytes, Some(fetch.total));
-        let answered = Fact::Answered(transfer, index);
-        vec![Duty::Tell(answered), Duty::Receive(fetch)]
-    }
-
-    /// Waits for the next bytes, or sees that there are no more.
-    fn receive(&mut self, fetch: Fetch) -> Vec<Duty> {
-        let (transfer, index) = (fetch.transfer.clone(), fetch.index);
-        let attempt = transfer.attempt;
-        let end = |result| Duty::EndFile(transfer.clone(), index, result);
-        if transfer.cancel.is_cancelled() {
-            return vec![end(Err(FetchFailure::Cancelled))];
-        }
-        let have = self.part_mut(&transfer, index).bytes;
-        let half_way = have >= fetch.total / 2;
-        let broke_off = || {
-            let error = Error::new(ErrorKind::Network, "the transfer broke off");
-            let mut setback = Setback::transient(error);
-            setback.host = HostSign::Answered;
-            FetchFailure::from(setback)
-        };
-        match fetch.fate {
-            Fate::CutHalfWay if half_way => return vec![end(Err(broke_off()))],
-            Fate::StallsHalfWay | Fate::StallsAtOnce
-                if half_way || fetch.fate == Fate::StallsAtOnce =>
-            {
-                let delay = STALL_TIMEOUT;
-                let read = Duty::Read {
-                    attempt,
-                    index,
-                    delay,
-                };
-                return vec![read, end(Err(broke_off()))];
-            }
-            _ => {}
-        }
-        if have == fetch.total {
-            return vec![self.check_file(&fetch)];
-        }
-        let count = fetch.total.div_ceil(4).min(fetch.total - have);
-        let delay = self.hosts[fetch.host].time_for(count);
-        let read = Duty::Read {
-            attempt,
-            index,
-            delay,
-        };
-        vec![read, Duty::Store(fetch, count)]
-    }
-
-    fn store(&mut self, fetch: Fetch, count: u64) -> Vec<Duty> {
-        let (transfer, index) = (fetch.transfer.clone(), fetch.index);
-        if transfer.cancel.is_cancelled() {
-            return vec![Duty::EndFile(transfer, index, Err(FetchFailure::Cancelled))];
-        }
-        if self.disk.end(&mut self.rng, true) != End::Well {
-            let setback = Setback::transient(self.disk.error());
-            return vec![Duty::EndFile(transfer, index, Err(setback.into()))];
-        }
-        self.part_mut(&transfer, index).bytes += count;
-        transfer.files[index].add(count);
-        transfer.note_arrival(self.now());
-        vec![Duty::Receive(fetch)]
-    }
-
-    fn check_file(&mut self, fetch: &Fetch) -> Duty {
-        let (transfer, index) = (&fetch.transfer, fetch.index);
-        let fails = self.disk.end(&mut self.rng, true) != End::Well;
-        let error = self.disk.error();
-        let part = self.part_mut(transfer, index);
-        let result = if fetch.fate == Fate::WrongDigest {
-            *part = Part::default();
-            let file = &transfer.spec.files[index].name;
-            let error = Error::new(ErrorKind::Digest, "a wrong digest").with_file(file);
-            let mut setback = Setback::transient(error);
-            setback.host = HostSign::Answered;
-            Err(setback.into())
-        } else if fails {
-            *part = Part::default();
-            Err(Setback::transient(error).into())
-        } else {
-            let fetched = FetchedFile {
-                len_bytes: fetch.total,
-                xxh3: 1,
-            };
-            part.complete = Some(fetched);
-            Ok(fetched)
-        };
-        Duty::EndFile(transfer.clone(), index, result)
-    }
-
-    /// The end of `download::fetch_file`, and its ticket's.
-    fn end_file(
-        &mut self,
-        transfer: Arc<Transfer>,
-        index: usize,
-        result: Result<FetchedFile, FetchFailure>,
-    ) -> Vec<Duty> {
-        // A source whose socket was closed under it says that it was cancelled.
-        let cancelled = transfer.cancel.is_cancelled();
-        let result = match result {
-            Err(FetchFailure::Failed(setback))
-                if cancelled
-                    && setback.host != HostSign::None
-                    && setback.error.kind() != ErrorKind::Digest =>
-            {
-                Err(FetchFailure::Cancelled)
-            }
-            result => result,
-        };
-        let end = match &result {
-            Ok(_) => JobEnd::Done,
-            Err(FetchFailure::Failed(setback)) if setback.permanent => JobEnd::Hopeless,
-            Err(_) => JobEnd::Failed,
-        };
-        let sign = match &result {
-            Ok(_) => HostSign::Answered,
-            Err(FetchFailure::Failed(setback)) => setback.host,
-            Err(FetchFailure::Cancelled) => HostSign::None,
-        };
-        if let Err(FetchFailure::Failed(setback)) = &result {
-            let kind = setback.error.kind();
-            if setback.permanent || kind == ErrorKind::Digest {
-                self.ledger.hopeless(&transfer.spec, kind);
-            }
-        }
-        let id = number_of(transfer.spec.id);
-        let attempt = transfer.attempt;
-        self.note(|| {
-            let result = result.as_ref().map(|file| file.len_bytes);
-            format!("    {id} attempt {attempt} file {index}: {result:?}")
-        });
-        transfer.file_ended(index, result);
-        let ended = Fact::JobEnded(transfer, Some((index, sign)), end);
-        vec![Duty::Tell(ended)]
-    }
-
     /// `download::bring`, after its await.
     fn bring(&mut self, transfer: Arc<Transfer>, outcome: Outcome) -> Vec<Duty> {
         match outcome {
             Ok(files) => vec![Duty::Tell(Fact::MayCommit(transfer, files))],
             Err(failure) => vec![Duty::Tell(failed(transfer, failure))],
         }
-    }
-
-    /// A commit gets to its rename.
-    fn commit(&mut self, transfer: Arc<Transfer>, files: Vec<FetchedFile>) -> Vec<Duty> {
-        let pause = Duty::Pause(self.millis(0..10));
-        let count = files.len();
-        let key = StagingKey::of(&transfer.spec);
-        let end = self.disk.end(&mut self.rng, true);
-        if end == End::FailsBefore {
-            // What was moved by then is fetched again.
-            if self.rng.bool()
-                && let Some(staged) = self.disk.staging.get_mut(&key)
-            {
-                staged.parts.fill(Part::default());
-            }
-            let error = CommitError::not_there(self.disk.error());
-            let end = TransferEnd::of_commit(Err(error), count);
-            return vec![pause, Duty::Tell(Fact::TransferEnded(transfer, end))];
-        }
-        let stored = self.disk.commit(&transfer.spec, files, transfer.attempt);
-        let generation = stored.generation;
-        self.note(|| format!("    {} g{generation} on disk: {end:?}", number_of(key.id)));
-        let lasts = match end {
-            End::Well => vec![Duty::Lasts(generation, Lasting::Chunk)],
-            _ => Vec::new(),
-        };
-        let committed = match end {
-            End::Well => Ok(stored),
-            _ => Err(CommitError {
-                error: self.disk.error(),
-                left_behind: Some(stored),
-            }),
-        };
-        if committed.is_err()
-            && let Some(on_disk) = self.disk.chunks.get_mut(&generation)
-        {
-            on_disk.condemned = true;
-        }
-        let end = TransferEnd::of_commit(committed, count);
-        let told = Duty::Tell(Fact::TransferEnded(transfer, end));
-        std::iter::once(pause).chain(lasts).chain([told]).collect()
-    }
-
-    /// A job about a leaving generation gets to where it changes something.
-    fn leave(&mut self, stored: &StoredChunk, job: LeavingJob) -> Vec<Duty> {
-        let generation = stored.generation;
-        let end = self.disk.end(&mut self.rng, job == LeavingJob::Bury);
-        self.note(|| {
-            format!(
-                "    {} g{generation} {job:?}: {end:?}",
-                number_of(stored.spec.id)
-            )
-        });
-        if end != End::FailsBefore {
-            self.disk.leave(generation, job);
-        }
-        let what = match job {
-            LeavingJob::Bury | LeavingJob::Exhume => Lasting::Tombstone,
-            LeavingJob::Remove | LeavingJob::Quarantine => Lasting::Removal,
-        };
-        let lasts = (end == End::Well).then_some(Duty::Lasts(generation, what));
-        let result = match end {
-            End::Well => Ok(()),
-            _ => Err(self.disk.error()),
-        };
-        let pause = Duty::Pause(self.millis(0..10));
-        let fact = Fact::LeavingEnded((stored.spec.id, generation), result);
-        std::iter::once(pause)
-            .chain(lasts)
-            .chain([Duty::Tell(fact)])
-            .collect()
-    }
-
-    fn abandon(&mut self, key: StagingKey) -> Vec<Duty> {
-        match self.disk.end(&mut self.rng, false) {
-            End::Well => {
-                self.disk.staging.remove(&key);
-            }
-            _ => {
-                self.life.leaked.insert(key);
-            }
-        }
-        let pause = Duty::Pause(self.millis(0..4));
-        vec![pause, Duty::Tell(Fact::Abandoned(key))]
     }
 
     fn break_off(&mut self, token: &CancelToken) -> Vec<Duty> {
@@ -580,7 +283,7 @@ impl World {
                 }
                 let now = self.now();
                 self.life.watches.tick(now);
-                self.decide(|planner, now| planner.tick(now)).1
+                self.decide(Planner::tick).1
             }
         }
     }

@@ -17,25 +17,37 @@
 //! | --- | --- |
 //! | `world.rs` | the planner between its callers and its threads; a decision; a crash |
 //! | `duty.rs` | what threads do, cut where others can come in between |
-//! | `jobs.rs` | `core.rs` and `download.rs` again, with plain data in place of sockets and files |
+//! | `jobs.rs`, `fetching.rs`, `storing.rs` | `core.rs` and `download.rs` again, with plain data in place of sockets and files |
 //! | `clock.rs` | virtual time |
 //! | `origin.rs`, `disk.rs` | what answers |
 //! | `caller.rs` | what is asked for |
 //! | `watch.rs` | the health of hosts, worked out once more |
-//! | `checks.rs`, `ledger.rs`, `settle.rs` | what has to hold |
+//! | `checks.rs`, `fairness.rs`, `ledger.rs`, `settle.rs` | what has to hold |
 //! | `scenarios.rs` | large worlds, with one thing in each to look at |
+
+/// Fails the run unless that holds.
+macro_rules! hold {
+    ($world:expr, $holds:expr, $($text:tt)+) => {
+        if !$holds {
+            $world.fail(&format!($($text)+));
+        }
+    };
+}
 
 mod caller;
 mod checks;
 mod clock;
 mod disk;
 mod duty;
+mod fairness;
+mod fetching;
 mod history;
 mod jobs;
 mod ledger;
 mod origin;
 mod scenarios;
 mod settle;
+mod storing;
 mod watch;
 mod world;
 
@@ -107,7 +119,7 @@ fn run(seed: u64) -> Result<Verdict, String> {
     let mut world = World::of_seed(seed);
     catch_unwind(AssertUnwindSafe(|| world.live())).map_err(|panic| {
         let reason = panic.downcast_ref::<String>().cloned();
-        let reason = reason.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+        let reason = reason.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         format!(
             "seed {seed}: {}\nat {:?}, in {:?}\n{}\nagain: DATA_MANAGER_SEED={seed} cargo test --lib any_seed",
             reason.unwrap_or_default(),

@@ -198,13 +198,11 @@ impl World {
         let deadline = self.now() + STALL_TIMEOUT + SLACK;
         let calls = self.calls_left;
         self.calls_left = 0;
-        let mut ended = false;
-        while !(ended && self.planner.is_quiet()) {
-            ended = self.life.shut_down_ended;
+        while !(self.life.shut_down_ended && self.planner.is_quiet()) {
             if self.now() > deadline {
                 self.fail("a shutdown takes too long");
             }
-            if !(ended && self.planner.is_quiet()) && !self.step() {
+            if !self.step() {
                 self.fail("a shutdown never ends");
             }
         }

@@ -36,7 +36,9 @@ impl Watches {
         let well = State::Well { silences: 0 };
         let state = self.states.entry(host.to_owned()).or_insert(well);
         let (next, expected) = match (*state, sign) {
-            (state, HostSign::None) => (state, None),
+            (state, HostSign::None) | (state @ State::Rests { .. }, HostSign::Silent) => {
+                (state, None)
+            }
             (State::Well { .. }, HostSign::Answered) => (well, None),
             (_, HostSign::Answered) => (well, Some(Expected::Back)),
             (State::Well { silences }, HostSign::Silent) => {
@@ -44,7 +46,6 @@ impl Watches {
                 let rests = (silences >= SILENCES).then_some(Expected::Rests);
                 (State::Well { silences }, rests)
             }
-            (state @ State::Rests { .. }, HostSign::Silent) => (state, None),
             (state @ State::Probed { .. }, HostSign::Silent) => (state, Some(Expected::Rests)),
         };
         *state = next;

@@ -237,7 +237,7 @@ impl World {
         let (mut let_go, mut later) = (Vec::new(), Vec::new());
         for action in self.planner.take_actions(now) {
             match action {
-                Action::Publish(stored) => self.publish(stored),
+                Action::Publish(stored) => self.publish(&stored),
                 Action::Retract(id) => let_go.push(Duty::LetGo(self.retract(id))),
                 Action::Emit(event) => self.told(&event),
                 action => {
@@ -287,10 +287,10 @@ impl World {
         references.find(|reference| reference.in_catalogue && reference.id == id)
     }
 
-    fn publish(&mut self, stored: StoredChunk) {
+    fn publish(&mut self, stored: &StoredChunk) {
         let (id, generation) = (stored.spec.id, stored.generation);
         self.note(|| format!("        publish {} g{generation}", number_of(id)));
-        self.check_publish(&stored);
+        self.check_publish(stored);
         self.life.numbered += 1;
         self.life.references.push(Reference {
             number: self.life.numbered,
@@ -300,7 +300,7 @@ impl World {
             passing: false,
             guards: 0,
         });
-        self.ledger.published(self.steps, &stored);
+        self.ledger.published(self.steps, stored);
     }
 
     fn retract(&mut self, id: ChunkId) -> u64 {
