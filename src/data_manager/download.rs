@@ -163,9 +163,9 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         Err(_) => JobEnd::Failed,
     };
     ticket.sign = match &result {
-        Ok(_) => HostSign::Answered,
         Err(FetchFailure::Failed(setback)) => setback.host,
-        Err(FetchFailure::Cancelled) => HostSign::None,
+        // That the source answered was said when it did; a file that was staged whole asked nobody.
+        Ok(_) | Err(FetchFailure::Cancelled) => HostSign::None,
     };
     ticket.reported = true;
     transfer.file_ended(index, result);

@@ -41,6 +41,11 @@ impl Checksums {
         }
     }
 
+    /// Of how many bytes they are.
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
     /// XXH3-64, and the SHA-256 if it was asked for.
     pub(super) fn finish(self) -> (u64, Option<Sha256Digest>) {
         let digest = self.sha256.map(|sha256| sha256.finalize().into());

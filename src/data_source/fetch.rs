@@ -199,7 +199,9 @@ impl Fetcher<'_> {
     ) -> Result<(Opened, Checksums), FetchFailure> {
         let offset = part.len_bytes();
         match self.open(Some((offset, &version.validator))) {
-            Ok(opened) if opened.start == offset && opened.goes_on_with(version) => {
+            Ok(mut opened) if opened.start == offset && opened.goes_on_with(version) => {
+                // An answer with the rest need not say again what it is the rest of.
+                (opened.validator).get_or_insert_with(|| version.validator.clone());
                 let sums = part.sums(self.file.sha256.is_some());
                 Ok((opened, sums.map_err(|e| self.disk(e))?))
             }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use super::assignment::DeleteId;
 use super::entry::{Entry, Phase};
 use super::{Action, Board, Moment, Planner};
-use crate::data_chunk::ChunkSpec;
+use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::stats::PartialCounts;
 use crate::data_source::{FoundPartial, StagingKey};
 
 /// How many are removed at a time.
 const GOING_MAX: usize = 16;
-/// When to look again at one that could not go.
-const DEFERRED: Duration = Duration::from_secs(10);
+/// When to try again to remove one, after that failed.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 /// How much of it is kept.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,8 @@ pub(super) struct Partials {
     kept: BTreeMap<StagingKey, Partial>,
     /// Those that may go.
     by_expiry: BTreeSet<(Moment, StagingKey)>,
-    /// Those that cannot go now, and when to ask again.
+    /// Those that cannot go now, and when to try again: [`Moment::MAX`] for one that waits until
+    /// nothing of its id is in its way.
     deferred: BTreeSet<(Moment, StagingKey)>,
     /// Those that are being removed, and their bytes.
     going: BTreeMap<StagingKey, u64>,
@@ -140,14 +141,28 @@ impl Partials {
         let len_bytes = self.going.remove(&key).unwrap_or(0);
         if !gone {
             self.put(now, key, len_bytes, self.limits.age);
-            self.defer(now, key);
+            self.defer(now.saturating_add(TRY_AGAIN), key);
         }
     }
 
-    /// It cannot go now: asks again in a while.
-    pub(super) fn defer(&mut self, now: Moment, key: StagingKey) {
+    /// A transfer or a removal of its id is in its way, which ends with [`unblock`](Self::unblock).
+    fn block(&mut self, key: StagingKey) {
+        self.defer(Moment::MAX, key);
+    }
+
+    /// Nothing of this id is in the way any more.
+    pub(super) fn unblock(&mut self, id: ChunkId) {
+        let key = |fingerprint| StagingKey { id, fingerprint };
+        for (key, partial) in self.kept.range_mut(key(0)..=key(u64::MAX)) {
+            if let Some(until) = partial.deferred_to.take_if(|until| *until == Moment::MAX) {
+                self.deferred.remove(&(until, *key));
+                self.by_expiry.insert((partial.expires, *key));
+            }
+        }
+    }
+
+    fn defer(&mut self, until: Moment, key: StagingKey) {
         if let Some(partial) = self.kept.get_mut(&key) {
-            let until = now.saturating_add(DEFERRED);
             partial.deferred_to = Some(until);
             self.by_expiry.remove(&(partial.expires, key));
             self.deferred.insert((until, key));
@@ -161,18 +176,22 @@ impl Partials {
             return None;
         }
         let firsts = [self.by_expiry.first(), self.deferred.first()];
-        firsts.into_iter().flatten().map(|(at, _)| *at).min()
+        let firsts = firsts.into_iter().flatten().map(|(at, _)| *at);
+        firsts.min().filter(|at| *at != Moment::MAX)
     }
 
     pub(super) fn counts(&self) -> PartialCounts {
         PartialCounts::new(self.kept.len(), self.bytes)
     }
 
-    /// Each with its bytes and when it goes.
+    /// Each with its bytes and when it is looked at.
     #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = (StagingKey, u64, Moment)> {
         let kept = self.kept.iter();
-        kept.map(|(key, partial)| (*key, partial.len_bytes, partial.expires))
+        kept.map(|(key, partial)| {
+            let at = partial.deferred_to.unwrap_or(partial.expires);
+            (*key, partial.len_bytes, at)
+        })
     }
 }
 
@@ -193,8 +212,7 @@ impl Planner {
             && let Some(key) = self.board.partials.surplus(now)
         {
             if !self.edit(key.id, |entry, board| entry.expire(key, board)) {
-                // Something else of this id stands in the way for a moment.
-                self.board.partials.defer(now, key);
+                self.board.partials.block(key);
             }
         }
     }
@@ -202,6 +220,7 @@ impl Planner {
     /// What was staged is gone, or could not be removed.
     pub(in crate::data_manager) fn abandoned(&mut self, now: Moment, key: StagingKey, gone: bool) {
         self.board.partials.removed(now, key, gone);
+        self.board.partials.unblock(key.id);
         self.edit(key.id, |entry, board| {
             let deletes = entry.abandoning.take().unwrap_or_default();
             // What went only because the disk is full is not worth another try at once: the next
@@ -274,10 +293,11 @@ mod tests {
         partials.take(&key(2));
         assert_eq!(partials.surplus(now), None);
         assert_eq!(partials.surplus(Duration::from_secs(11)), Some(key(1)));
-        partials.defer(Duration::from_secs(11), key(1));
-        assert_eq!(partials.surplus(Duration::from_secs(12)), None);
-        assert_eq!(partials.next_expiry(), Some(Duration::from_secs(21)));
-        assert_eq!(partials.surplus(Duration::from_secs(21)), Some(key(1)));
+        partials.block(key(1));
+        assert_eq!(partials.surplus(Duration::from_secs(99)), None);
+        assert_eq!(partials.next_expiry(), None);
+        partials.unblock([1; 32]);
+        assert_eq!(partials.surplus(Duration::from_secs(11)), Some(key(1)));
         assert_eq!(partials.counts(), PartialCounts::new(1, 61));
     }
 
@@ -292,7 +312,7 @@ mod tests {
         partials.put(start, key(0), 1, Duration::ZERO);
         assert_eq!(partials.surplus(later), None, "for ever is a long time");
         partials.clear(None);
-        partials.defer(start, key(0));
+        partials.block(key(0));
         for n in 1..=20 {
             partials.put(start, key(n), 1, Duration::ZERO);
         }

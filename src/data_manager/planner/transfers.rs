@@ -162,6 +162,7 @@ impl Planner {
             let Some(mut running) = entry.running.take_if(same) else {
                 return;
             };
+            board.partials.unblock(transfer.spec.id);
             let moved = end.left_behind.is_some();
             if let Some(stored) = end.left_behind {
                 entry.left_behind(stored, &mut running);

@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -25,7 +26,6 @@ use crate::data_chunk::PARTS_NAME;
 use crate::data_source::FetchedFile;
 use crate::data_source::checksums::{Checksums, KeptChecksums};
 use crate::error::Error;
-use std::sync::Arc;
 
 /// What the name of an arriving file ends in.
 pub(super) const PART_EXTENSION: &str = "part";
@@ -232,9 +232,12 @@ impl Part {
         Ok(sums)
     }
 
-    /// The file breaks off here: keeps the checksums of what has arrived for whoever goes on.
+    /// The file breaks off here: keeps the checksums of what has arrived for whoever goes on, unless
+    /// it was thrown away.
     pub(in crate::data_source) fn keep_sums(&self, sums: Checksums) {
-        self.checksums.keep(&self.path, sums);
+        if sums.len_bytes() == self.len_bytes {
+            self.checksums.keep(&self.path, sums);
+        }
     }
 
     /// Gives the bytes that are there, in order, to `sink`; what follows is appended after them.

@@ -27,6 +27,8 @@ pub(in super::super) struct FlightView<'a> {
     pub(in super::super) transfer: Arc<Transfer>,
     pub(in super::super) index: usize,
     pub(in super::super) host: &'a str,
+    /// The number of its tier.
+    pub(in super::super) tier: usize,
     pub(in super::super) fresh: bool,
     pub(in super::super) called_back: bool,
 }
@@ -76,6 +78,7 @@ impl Scheduler {
             transfer: flight.transfer.clone(),
             index: flight.index,
             host: name(flight.host),
+            tier: flight.tier.index(),
             fresh: flight.tier.trial == Trial::Fresh,
             called_back: flight.called_back,
         };

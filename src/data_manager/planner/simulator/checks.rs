@@ -310,7 +310,10 @@ impl World {
         }
         // Beyond the limit only what cannot go for a moment.
         if counts.bytes > self.profile.partial_bytes && !self.life.shut_down {
-            let deferred = |key: &StagingKey| runs(key) || self.stands_in_the_way(key.id);
+            let deferred = |key: &StagingKey| {
+                let leaked = self.life.leaked.contains(key);
+                leaked || runs(key) || self.stands_in_the_way(key.id)
+            };
             let first = partials
                 .all()
                 .min_by_key(|(key, _, expires)| (*expires, *key));
@@ -350,6 +353,7 @@ impl World {
         let rests = board.scheduler.host_views().into_iter();
         let rests = rests.filter_map(|(_, host)| host.resting_until);
         let expiries = board.partials.all().map(|(_, _, expires)| expires);
+        let expiries = expiries.filter(|expires| *expires != Duration::MAX);
         let space = board.scheduler.waits_for_space_until();
         next = next
             .into_iter()

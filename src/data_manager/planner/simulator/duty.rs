@@ -103,7 +103,7 @@ pub(super) enum Fact {
     MayCommit(Arc<Transfer>, Vec<FetchedFile>),
     TransferEnded(Arc<Transfer>, TransferEnd),
     LeavingEnded((ChunkId, Generation), Result<(), Error>),
-    Abandoned(StagingKey),
+    Abandoned(StagingKey, bool),
     Damaged((ChunkId, Generation)),
     /// The alarm of that number.
     Tick(u64),

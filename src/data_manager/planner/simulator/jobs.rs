@@ -272,9 +272,10 @@ impl World {
                 self.decide(|planner, now| planner.leaving_job_ended(now, key, result))
                     .1
             }
-            Fact::Abandoned(key) => {
+            Fact::Abandoned(key, gone) => {
                 self.life.abandoning.remove(&key);
-                self.decide(|planner, now| planner.abandoned(now, key.id)).1
+                self.decide(|planner, now| planner.abandoned(now, key, gone))
+                    .1
             }
             Fact::Damaged(key) => self.tell_damage(key),
             Fact::Tick(number) => {

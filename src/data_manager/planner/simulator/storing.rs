@@ -90,15 +90,13 @@ impl World {
     }
 
     pub(super) fn abandon(&mut self, key: StagingKey) -> Vec<Duty> {
-        match self.disk.end(&mut self.rng, false) {
-            End::Well => {
-                self.disk.staging.remove(&key);
-            }
-            _ => {
-                self.life.leaked.insert(key);
-            }
+        let gone = matches!(self.disk.end(&mut self.rng, false), End::Well);
+        if gone {
+            self.disk.staging.remove(&key);
+        } else {
+            self.life.leaked.insert(key);
         }
         let pause = Duty::Pause(self.millis(0..4));
-        vec![pause, Duty::Tell(Fact::Abandoned(key))]
+        vec![pause, Duty::Tell(Fact::Abandoned(key, gone))]
     }
 }
