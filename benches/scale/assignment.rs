@@ -1,5 +1,6 @@
 //! `set_assignment` of a million chunks, while a reader looks for blocks all the time.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,11 +39,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     );
 
     let everything = describe(&wanted);
-    let (took, ()) = timed(|| drop(manager.set_assignment(everything)));
-    println!("  the first of all {known}: {took:.2} s");
+    let took = timed(|| drop(manager.set_assignment(everything)))?;
+    println!("  the first of all {known}: {took}");
     let everything = describe(&wanted);
-    let (took, ()) = timed(|| drop(manager.set_assignment(everything)));
-    println!("  the same again: {took:.2} s");
+    let took = timed(|| drop(manager.set_assignment(everything)))?;
+    println!("  the same again: {took}");
+    print_gaps(UNDISTURBED);
     let (alone, ()) = read_while(&manager, visible, || std::thread::sleep(UNDISTURBED));
     println!("  find_chunk, undisturbed:  {alone}");
 
@@ -52,23 +54,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         for with_reader in [false, true] {
             change(&mut wanted, round * 2 + usize::from(with_reader));
             let chunks = describe(&wanted);
-            let assign = || timed(|| drop(manager.set_assignment(chunks))).0;
+            let assign = || timed(|| drop(manager.set_assignment(chunks)));
             if with_reader {
                 let (reads, took) = read_while(&manager, visible, assign);
                 println!("  find_chunk, meanwhile:    {reads}");
-                beside.push(took);
+                beside.push(took?);
             } else {
-                alone.push(assign());
+                alone.push(assign()?);
             }
         }
     }
     println!(
-        "  1 % changed, alone:       {:.2} s (median)",
-        median(&alone)
+        "  1 % changed, alone:       {} (medians)",
+        Took::median(&alone)
     );
     println!(
-        "  1 % changed, with reader: {:.2} s (median)",
-        median(&beside)
+        "  1 % changed, with reader: {} (medians)",
+        Took::median(&beside)
     );
     world::print_lock(&manager);
     Ok(())
@@ -91,10 +93,55 @@ fn change(wanted: &mut [u64], round: usize) {
     }
 }
 
-fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+/// How long something took, by the clock on the wall and on a processor.
+struct Took {
+    wall: f64,
+    processor: f64,
+}
+
+impl Took {
+    fn median(many: &[Took]) -> Took {
+        let of = |part: fn(&Took) -> f64| median(&many.iter().map(part).collect::<Vec<_>>());
+        Took {
+            wall: of(|took| took.wall),
+            processor: of(|took| took.processor),
+        }
+    }
+}
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Took { wall, processor } = self;
+        write!(f, "{wall:.2} s, of them {processor:.2} s on a processor")
+    }
+}
+
+fn timed(work: impl FnOnce()) -> anyhow::Result<Took> {
+    let (begun, on_processor) = (Instant::now(), world::processor_seconds()?);
+    work();
+    Ok(Took {
+        wall: begun.elapsed().as_secs_f64(),
+        processor: world::processor_seconds()? - on_processor,
+    })
+}
+
+/// How often this machine puts a thread aside that does nothing but look at the clock. Whoever holds a
+/// lock is put aside like any other.
+fn print_gaps(duration: Duration) {
     let begun = Instant::now();
-    let result = work();
-    (begun.elapsed().as_secs_f64(), result)
+    let (mut last, mut longest, mut count) = (begun, Duration::ZERO, 0);
+    while last - begun < duration {
+        let now = Instant::now();
+        let gap = now - last;
+        longest = longest.max(gap);
+        count += usize::from(gap > Duration::from_millis(1));
+        last = now;
+    }
+    println!(
+        "  a loop around the clock stood still for over 1 ms {count} times in {:.0} s, at the longest {:.1} ms",
+        duration.as_secs_f64(),
+        longest.as_secs_f64() * 1e3
+    );
 }
 
 /// Looks for blocks of visible chunks for as long as `work` takes.

@@ -101,6 +101,14 @@ pub(crate) fn resident_bytes() -> anyhow::Result<u64> {
     Ok(kib.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
 }
 
+/// Seconds that the calling thread was on a processor: other than the clock on the wall, it does not run
+/// while the system lets others have their turn.
+pub(crate) fn processor_seconds() -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = text.split_whitespace().next().context("no schedstat")?;
+    Ok(nanos.parse::<u64>()? as f64 / 1e9)
+}
+
 /// What the planner's lock was held for, since the manager was opened.
 pub(crate) fn print_lock(manager: &DataManagerImpl) {
     let lock = manager.stats().lock;

@@ -176,7 +176,7 @@ fn check_parts(
         return Err(Error::refused("files", "a chunk has at least one file"));
     }
     let mut specs = Vec::with_capacity(files.len());
-    for (name, mut url) in files {
+    for (name, url) in files {
         check_file_name(&name).map_err(|reason| {
             Error::refused("files", format!("the name {name:?} {reason}")).with_file(&name)
         })?;
@@ -185,10 +185,10 @@ fn check_parts(
                 .with_file(&name)
                 .with_url(redact_url(&url))
         })?;
-        let (location_len, scheme, sha256) = (parsed.location.len(), parsed.scheme, parsed.sha256);
-        url.truncate(location_len);
-        // Kept as long as the chunk waits; what was formatted may have twice the room it needs.
-        url.shrink_to_fit();
+        // Copied, not cut to size in its place: what is kept lies close together then, and what
+        // comes in leaves no holes between.
+        let url = parsed.location.to_owned();
+        let (scheme, sha256) = (parsed.scheme, parsed.sha256);
         specs.push(FileSpec {
             name,
             url,
