@@ -75,6 +75,7 @@ impl World {
         let attempt = Attempt {
             transfer: transfer.clone(),
             stage: Stage::Preparing(Vec::new()),
+            over: false,
             operation: None,
             hook: None,
         };

@@ -1,9 +1,7 @@
 //! What threads and tasks do: `core.rs` and `download.rs`, with plain data in place of sockets and
 //! files.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::super::{Action, JobEnd, Planner, TransferEnd, lost_job};
@@ -14,6 +12,7 @@ use super::duty::{Duty, Fact};
 use super::world::{Stage, World};
 use crate::data_manager::transfer::{Outcome, Transfer};
 use crate::data_source::{CancelToken, FetchFailure, HostSign, Setback, StagingKey};
+use crate::tasks_manager::block_on;
 
 impl World {
     /// Does one thing; returns what the same thread does next, before all else.
@@ -37,6 +36,9 @@ impl World {
             Duty::Tell(fact) => self.tell(fact),
             Duty::Finish(transfer) => {
                 transfer.finish();
+                if let Some(attempt) = self.life.attempts.get_mut(&transfer.attempt) {
+                    attempt.over = true;
+                }
                 self.look_for_outcome(transfer.attempt);
                 Vec::new()
             }
@@ -119,18 +121,16 @@ impl World {
         self.spawn([pause, Duty::Prepare(transfer.clone())]);
     }
 
-    /// Polls the task, as the executor would once it is woken.
+    /// Resumes the task, as the executor would once it is woken.
     fn look_for_outcome(&mut self, attempt: u64) {
         let Some(attempt) = self.life.attempts.get_mut(&attempt) else {
             return;
         };
-        let mut context = Context::from_waker(Waker::noop());
-        let polled = attempt.operation.as_mut().map(|operation| {
-            let operation = Pin::new(operation);
-            operation.poll(&mut context)
-        });
-        if let Some(Poll::Ready(outcome)) = polled {
-            attempt.operation = None;
+        if attempt.over
+            && let Some(operation) = attempt.operation.take()
+        {
+            // It has its outcome, so this does not block.
+            let outcome = block_on(operation);
             let transfer = attempt.transfer.clone();
             let id = transfer.spec.id;
             let outcome = outcome.unwrap_or_else(|lost| Err(lost_job(id, &lost.to_string())));

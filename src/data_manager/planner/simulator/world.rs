@@ -70,6 +70,8 @@ pub(super) enum Stage {
 pub(super) struct Attempt {
     pub(super) transfer: Arc<Transfer>,
     pub(super) stage: Stage,
+    /// `Transfer::finish` was called.
+    pub(super) over: bool,
     /// What its task awaits, once it is started.
     pub(super) operation: Option<IoOperation<Outcome>>,
     /// Keeps the token's hook registered.
