@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | `calls.rs` | a chunk is wanted, unwanted, found on disk, found damaged |
 //! | `transfers.rs` | a job ended, a transfer ended, a slot is free |
+//! | `failing.rs` | an attempt failed, a host is given up or back, the disk is full |
 //! | `scheduler/` | (asked by the others: which file goes next, and which host is given a rest) |
 //! | `partials.rs` | (asked by the others: what earlier attempts left, and what of it has to go) |
 //! | `leaving.rs` | a reference was dropped, a removal or a tombstone is done |
@@ -25,6 +26,7 @@ mod assignment;
 mod calls;
 mod chores;
 mod entry;
+mod failing;
 mod leaving;
 mod partials;
 mod scheduler;

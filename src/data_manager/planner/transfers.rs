@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{Entry, Leaving, Phase, Running, Visible};
-use super::scheduler::{Grant, HostRef, Turn};
-use super::{Action, Board, Moment, Planner, millis, shut_down};
-use crate::data_chunk::{ChunkId, ChunkSpec, hex_encode};
+use super::scheduler::Grant;
+use super::{Action, Board, Moment, Planner};
+use crate::data_chunk::{ChunkId, hex_encode};
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::{Arrived, Transfer};
 use crate::data_source::{CommitError, FetchFailure, HostSign, Setback, StagingKey, StoredChunk};
@@ -15,8 +15,6 @@ use crate::error::{Error, ErrorKind};
 /// How many slots are given at a time, so that nobody waits for the lock meanwhile; the next ones are
 /// given at once after that.
 const GRANTS_AT_A_TIME: usize = 64;
-/// How many wrong digests of one file mean that the source has something else.
-const DIGEST_FAILURES_MAX: usize = 2;
 
 /// How a job of a transfer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,29 +115,6 @@ impl Planner {
             }
             running.end_if_last()
         })
-    }
-
-    /// A host was given up, or is back.
-    fn host_turned(&mut self, now: Moment, turn: Turn, host: Option<HostRef>) {
-        let Some(host) = host else { return };
-        let name = self.board.scheduler.name_of(host);
-        match turn {
-            Turn::Same => {}
-            Turn::Rests(until) => {
-                let delay_ms = millis(until.saturating_sub(now));
-                self.board.emit(Event::HostResting {
-                    host: name,
-                    delay_ms,
-                });
-            }
-            Turn::Back => {
-                let sufferers = self.board.scheduler.take_sufferers(host);
-                self.board.emit(Event::HostBack { host: name });
-                for id in sufferers {
-                    self.edit(id, |entry, board| entry.retry_now(now, board));
-                }
-            }
-        }
     }
 
     /// Whether a transfer whose files all arrived is still wanted.
@@ -362,107 +337,6 @@ impl Entry {
             self.abandon(StagingKey::of(&spec), running.deletes, board);
         }
     }
-
-    fn failed(
-        &mut self,
-        now: Moment,
-        failure: FetchFailure,
-        (arrived, called_back): (Arrived, bool),
-        board: &mut Board,
-    ) {
-        let Some(wanted) = &mut self.wanted else {
-            return;
-        };
-        let id = wanted.spec.id;
-        let setback = match failure {
-            FetchFailure::Failed(setback) => setback,
-            FetchFailure::Cancelled if board.shut_down => return self.stop_wanting(board),
-            FetchFailure::Cancelled if called_back => {
-                wanted.fetched = arrived;
-                self.enqueue(board);
-                return;
-            }
-            // Nobody but a source can have done that to a transfer that is wanted.
-            FetchFailure::Cancelled => Setback::transient(cancelled_from_outside()),
-        };
-        let (error, mut permanent) = (setback.error.with_chunk(id), setback.permanent);
-        if error.kind() == ErrorKind::NoSpace {
-            board.space_is_short(now, &wanted.spec);
-        }
-        if error.kind() == ErrorKind::Digest {
-            permanent |= wanted.count_digest_failure(error.file()) >= DIGEST_FAILURES_MAX;
-        }
-        wanted.failures += 1;
-        wanted.fetched = arrived;
-        wanted.last_error = Some(error.clone());
-        let failures = wanted.failures;
-        if board.shut_down {
-            return self.stop_wanting(board);
-        }
-        let mut delay = if permanent {
-            board.backoff.longest()
-        } else {
-            board.backoff.retry(failures)
-        };
-        if let Some(asked) = setback.retry_after {
-            delay = delay.max(board.backoff.as_asked(asked));
-        }
-        let until = now.saturating_add(delay);
-        wanted.phase = Phase::BackingOff { until };
-        board.due.insert((until, id));
-        board.counters.failed_attempts += 1;
-        if permanent {
-            board.emit(Event::Failed {
-                chunk_id: id,
-                error: error.clone(),
-            });
-            self.end_wanted(Err(error), board);
-        } else {
-            board.emit(Event::Retried {
-                chunk_id: id,
-                attempt: failures,
-                delay_ms: millis(delay),
-                error,
-            });
-        }
-    }
-
-    /// A shutdown that has begun; perhaps it has not come to this id yet.
-    fn stop_wanting(&mut self, board: &mut Board) {
-        self.end_wanted(Err(shut_down()), board);
-        self.wanted = None;
-    }
-
-    /// Makes what backs off wait for a slot, if its time has come.
-    pub(super) fn retry(&mut self, now: Moment, board: &mut Board) {
-        let phase = self.wanted.as_ref().map(|wanted| wanted.phase);
-        if matches!(phase, Some(Phase::BackingOff { until }) if until <= now) {
-            self.retry_now(now, board);
-        }
-    }
-
-    /// Makes what backs off wait for a slot, whatever its time is.
-    pub(super) fn retry_now(&mut self, now: Moment, board: &mut Board) {
-        let Some(wanted) = &mut self.wanted else {
-            return;
-        };
-        if let Phase::BackingOff { until } = wanted.phase {
-            board.due.remove(&(until, wanted.spec.id));
-            wanted.phase = Phase::Settling;
-            self.settle(now, board);
-        }
-    }
-}
-
-impl Board {
-    /// The disk is full. What earlier attempts left is the cheapest to give up: the others' at
-    /// first, and where that was not enough, all of it.
-    fn space_is_short(&mut self, now: Moment, spec: &ChunkSpec) {
-        let again = self.scheduler.looks_for_space();
-        let own = StagingKey::of(spec);
-        self.partials.clear(Some(&own).filter(|_| !again));
-        self.scheduler.space_is_short(now, &mut self.backoff);
-    }
 }
 
 /// What an attempt has staged is kept for the next one.
@@ -470,10 +344,6 @@ fn keep_partial(now: Moment, running: &Running, board: &mut Board) {
     let left = running.transfer.left_bytes(running.staged_bytes);
     let key = StagingKey::of(&running.transfer.spec);
     board.partials.put(now, key, left, Duration::ZERO);
-}
-
-fn cancelled_from_outside() -> Error {
-    Error::new(ErrorKind::Internal, "the source broke the transfer off")
 }
 
 /// The error of a job that was lost: a panic in a source, or in this crate.

@@ -27,6 +27,7 @@ mod hosts;
 pub(super) mod recount;
 mod tier;
 mod turns;
+mod waiting;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,8 +38,9 @@ use hosts::{Host, HostId, Hosts};
 pub(super) use self::health::Turn;
 use self::tier::TIERS;
 pub(super) use self::tier::{Place, Tier, Trial};
+use self::waiting::missing_files;
 use super::{Backoff, Moment};
-use crate::data_chunk::{ChunkId, ChunkSpec, FileSpec};
+use crate::data_chunk::{ChunkId, FileSpec};
 use crate::data_manager::stats::{Priority, RestingHost};
 use crate::data_manager::transfer::Transfer;
 use crate::data_source::HostSign;
@@ -132,91 +134,6 @@ impl Scheduler {
 
     pub(super) fn files_in_flight(&self) -> usize {
         self.flights.len()
-    }
-
-    /// Puts a chunk among those that wait, for the files of `spec` that `missing` names.
-    pub(super) fn push(
-        &mut self,
-        tier: Tier,
-        spec: &ChunkSpec,
-        missing: impl Fn(usize) -> bool,
-    ) -> Place {
-        self.next_ticket += 1;
-        let place = Place {
-            tier,
-            dataset_id: spec.dataset_id,
-            ticket: self.next_ticket,
-        };
-        self.insert(place, spec, missing);
-        place
-    }
-
-    fn insert(&mut self, place: Place, spec: &ChunkSpec, missing: impl Fn(usize) -> bool) {
-        self.waiting[place.tier.index()] += 1;
-        if let Some(resting) = self.resting_host(spec, &missing) {
-            return self.hosts.insert(resting, &place, spec.id);
-        }
-        let mut files = missing_files(spec, missing).peekable();
-        if files.peek().is_none() {
-            // All of it is staged: it only needs somebody to commit it.
-            self.hosts.insert(spec.files[0].host(), &place, spec.id);
-        }
-        for (_, file) in files {
-            // The second file of a host finds the chunk there.
-            self.hosts.insert(file.host(), &place, spec.id);
-        }
-    }
-
-    /// A host of a missing file that rests.
-    fn resting_host<'a>(
-        &self,
-        spec: &'a ChunkSpec,
-        missing: impl Fn(usize) -> bool,
-    ) -> Option<&'a str> {
-        let rests = |name: &str| {
-            let host = self.hosts.id_of(name).and_then(|id| self.hosts.get(id));
-            host.is_some_and(|host| host.health.is_resting())
-        };
-        let mut hosts = missing_files(spec, missing).map(|(_, file)| file.host());
-        hosts.find(|name| rests(name))
-    }
-
-    /// Whether a newcomer has to wait for a host that rests; then it does, and no longer elsewhere.
-    pub(super) fn postpone(
-        &mut self,
-        place: Place,
-        spec: &ChunkSpec,
-        missing: impl Fn(usize) -> bool,
-    ) -> bool {
-        let postponed = self.resting_host(spec, &missing).is_some();
-        if postponed {
-            self.remove(place, spec);
-            self.insert(place, spec, missing);
-        }
-        postponed
-    }
-
-    pub(super) fn remove(&mut self, place: Place, spec: &ChunkSpec) {
-        let mut waited = false;
-        for file in &spec.files {
-            waited |= self.hosts.remove(file.host(), &place, spec.id);
-        }
-        self.waiting[place.tier.index()] -= usize::from(waited);
-    }
-
-    /// The same place in another tier.
-    pub(super) fn lift(
-        &mut self,
-        place: Place,
-        priority: Priority,
-        spec: &ChunkSpec,
-        missing: impl Fn(usize) -> bool,
-    ) -> Place {
-        self.remove(place, spec);
-        let tier = Tier::new(priority, place.tier.trial);
-        let place = Place { tier, ..place };
-        self.insert(place, spec, missing);
-        place
     }
 
     /// A newcomer's transfer begins.
@@ -448,32 +365,12 @@ impl Scheduler {
         host.map_or_else(String::new, |host| host.name.to_string())
     }
 
-    /// The rest that a waiting chunk waits for.
-    pub(super) fn rest_of(
-        &self,
-        now: Moment,
-        spec: &ChunkSpec,
-        missing: impl Fn(usize) -> bool,
-    ) -> Option<RestingHost> {
-        let resting = self.hosts.id_of(self.resting_host(spec, missing)?)?;
-        Some(show(self.hosts.get(resting)?, now))
-    }
-
     /// At most `limit` of the hosts that were given up, as a person wants to see them.
     pub(super) fn given_up(&self, now: Moment, limit: usize) -> (usize, Vec<RestingHost>) {
         let shown = self.hosts.each_given_up().take(limit);
         let shown = shown.map(|host| show(host, now)).collect();
         (self.hosts.given_up(), shown)
     }
-}
-
-/// The files that no earlier attempt brought, with their numbers.
-fn missing_files(
-    spec: &ChunkSpec,
-    missing: impl Fn(usize) -> bool,
-) -> impl DoubleEndedIterator<Item = (usize, &FileSpec)> {
-    let files = spec.files.iter().enumerate();
-    files.filter(move |(index, _)| missing(*index))
 }
 
 fn show(host: &Host, now: Moment) -> RestingHost {

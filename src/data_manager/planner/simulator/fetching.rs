@@ -200,9 +200,8 @@ impl World {
             Err(_) => JobEnd::Failed,
         };
         let sign = match &result {
-            Ok(_) => HostSign::Answered,
             Err(FetchFailure::Failed(setback)) => setback.host,
-            Err(FetchFailure::Cancelled) => HostSign::None,
+            Ok(_) | Err(FetchFailure::Cancelled) => HostSign::None,
         };
         if let Err(FetchFailure::Failed(setback)) = &result {
             let kind = setback.error.kind();

@@ -1,0 +1,113 @@
+//! The chunks that wait, and at which hosts.
+
+use super::{Place, Scheduler, Tier, show};
+use crate::data_chunk::{ChunkSpec, FileSpec};
+use crate::data_manager::planner::Moment;
+use crate::data_manager::stats::{Priority, RestingHost};
+
+impl Scheduler {
+    /// Puts a chunk among those that wait, for the files of `spec` that `missing` names.
+    pub(in super::super) fn push(
+        &mut self,
+        tier: Tier,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Place {
+        self.next_ticket += 1;
+        let place = Place {
+            tier,
+            dataset_id: spec.dataset_id,
+            ticket: self.next_ticket,
+        };
+        self.insert(place, spec, missing);
+        place
+    }
+
+    fn insert(&mut self, place: Place, spec: &ChunkSpec, missing: impl Fn(usize) -> bool) {
+        self.waiting[place.tier.index()] += 1;
+        if let Some(resting) = self.resting_host(spec, &missing) {
+            return self.hosts.insert(resting, &place, spec.id);
+        }
+        let mut files = missing_files(spec, missing).peekable();
+        if files.peek().is_none() {
+            // All of it is staged: it only needs somebody to commit it.
+            self.hosts.insert(spec.files[0].host(), &place, spec.id);
+        }
+        for (_, file) in files {
+            // The second file of a host finds the chunk there.
+            self.hosts.insert(file.host(), &place, spec.id);
+        }
+    }
+
+    /// A host of a missing file that rests.
+    fn resting_host<'a>(
+        &self,
+        spec: &'a ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Option<&'a str> {
+        let rests = |name: &str| {
+            let host = self.hosts.id_of(name).and_then(|id| self.hosts.get(id));
+            host.is_some_and(|host| host.health.is_resting())
+        };
+        let mut hosts = missing_files(spec, missing).map(|(_, file)| file.host());
+        hosts.find(|name| rests(name))
+    }
+
+    /// Whether a newcomer has to wait for a host that rests; then it does, and no longer elsewhere.
+    pub(in super::super) fn postpone(
+        &mut self,
+        place: Place,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> bool {
+        let postponed = self.resting_host(spec, &missing).is_some();
+        if postponed {
+            self.remove(place, spec);
+            self.insert(place, spec, missing);
+        }
+        postponed
+    }
+
+    pub(in super::super) fn remove(&mut self, place: Place, spec: &ChunkSpec) {
+        let mut waited = false;
+        for file in &spec.files {
+            waited |= self.hosts.remove(file.host(), &place, spec.id);
+        }
+        self.waiting[place.tier.index()] -= usize::from(waited);
+    }
+
+    /// The same place in another tier.
+    pub(in super::super) fn lift(
+        &mut self,
+        place: Place,
+        priority: Priority,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Place {
+        self.remove(place, spec);
+        let tier = Tier::new(priority, place.tier.trial);
+        let place = Place { tier, ..place };
+        self.insert(place, spec, missing);
+        place
+    }
+
+    /// The rest that a waiting chunk waits for.
+    pub(in super::super) fn rest_of(
+        &self,
+        now: Moment,
+        spec: &ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Option<RestingHost> {
+        let resting = self.hosts.id_of(self.resting_host(spec, missing)?)?;
+        Some(show(self.hosts.get(resting)?, now))
+    }
+}
+
+/// The files that no earlier attempt brought, with their numbers.
+pub(super) fn missing_files(
+    spec: &ChunkSpec,
+    missing: impl Fn(usize) -> bool,
+) -> impl DoubleEndedIterator<Item = (usize, &FileSpec)> {
+    let files = spec.files.iter().enumerate();
+    files.filter(move |(index, _)| missing(*index))
+}
