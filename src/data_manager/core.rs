@@ -18,14 +18,14 @@ use super::releases::Releases;
 use super::sources::Sources;
 use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
-use crate::data_chunk::{ChunkFile, ChunkId};
+use crate::data_chunk::{ChunkFile, ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
 
 /// How many ids or releases are looked at under one lock.
-const SLICE: usize = 64;
+pub(super) const SLICE: usize = 64;
 
 /// What the manager's calls, tasks and jobs share.
 ///
@@ -191,6 +191,16 @@ impl Core {
     /// The data directory, until the shutdown gives it back.
     pub(super) fn store(&self) -> Option<Arc<LocalDataSource>> {
         self.store.lock().clone()
+    }
+
+    /// The door: a description that is right, or why it is not.
+    pub(super) fn admit(&self, chunk: DataChunk) -> Result<Arc<ChunkSpec>, (ChunkId, Error)> {
+        let id = chunk.id;
+        let admitted = ChunkSpec::check(chunk).and_then(|spec| {
+            self.sources.check(&spec)?;
+            Ok(Arc::new(spec))
+        });
+        admitted.map_err(|error| (id, error))
     }
 
     /// Tells the planner a fact and carries out what it decides.

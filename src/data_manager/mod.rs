@@ -10,10 +10,12 @@
 //! | `core.rs` | carries decisions out and reports back |
 //! | `download.rs` | one download, along the six arrows of the diagram |
 //! | `transfer.rs` | what the jobs of one attempt share |
+//! | `assigning.rs` | how an assignment gets to the planner |
 //! | `releases.rs` | how a dropped guard reaches the planner |
 //! | `sources.rs` | which source serves which scheme |
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
+mod assigning;
 mod builder;
 mod chunk_task;
 mod core;
@@ -42,12 +44,13 @@ pub use stats::{
     StateCounts, Stats,
 };
 
+use self::assigning::OpenAssignment;
 use self::chunk_task::Completion;
 use self::core::Core;
 use self::events::EventHub;
 use self::planner::{Planner, PlannerOptions};
 pub use crate::data_catalogue::{ChunkGuard, RangeCover};
-use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk, DataChunkRef, DatasetId};
+use crate::data_chunk::{ChunkId, DataChunk, DataChunkRef, DatasetId};
 use crate::data_source::LocalDataSource;
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::BlockingPool;
@@ -56,9 +59,6 @@ use crate::tasks_manager::TasksManager;
 /// Threads of the blocking pool beyond those that fetch: commits, deletes and cancellations never
 /// wait for a transfer.
 const SPARE_THREADS: usize = 4;
-/// How many entries of an assignment are taken in under one lock: each costs some µs, and others
-/// wait for less than a tenth of a ms.
-const ASSIGNMENT_SLICE: usize = 32;
 
 /// What a worker needs of a data manager.
 ///
@@ -162,7 +162,7 @@ impl DataManagerImpl {
         let (sources, rate_floor) = (builder.sources(), builder.rate_floor);
         let core = Core::new(planner, sources, rate_floor, hub, store, &tasks, &blocking);
         for (chunks, doomed) in [(&scan.chunks, false), (&scan.doomed, true)] {
-            for slice in chunks.chunks(ASSIGNMENT_SLICE) {
+            for slice in chunks.chunks(core::SLICE) {
                 core.apply_slice(|planner, now| {
                     for stored in slice {
                         planner.found(now, stored.clone(), doomed);
@@ -206,7 +206,7 @@ impl DataManagerImpl {
     /// A description that cannot be right is refused, through the task, before anything is
     /// touched.
     pub fn download_chunk(&self, chunk: DataChunk) -> ChunkTask {
-        let completion = match self.admit(chunk) {
+        let completion = match self.core.admit(chunk) {
             Err((_, error)) => Completion::ended(Err(error)),
             Ok(spec) => self.core.apply(|planner, now| planner.want(now, spec)),
         };
@@ -261,14 +261,9 @@ impl DataManagerImpl {
     /// it. A call that comes meanwhile and names a chunk has the last word on it; another
     /// assignment that begins meanwhile replaces this one.
     pub fn set_assignment(&self, chunks: impl IntoIterator<Item = DataChunk>) -> ChunkTask {
-        let assignment = OpenAssignment::begin(&self.core);
-        let mut chunks = chunks.into_iter();
-        loop {
-            let slice: Vec<DataChunk> = chunks.by_ref().take(ASSIGNMENT_SLICE).collect();
-            if slice.is_empty() {
-                break;
-            }
-            assignment.add(self.admit_slice(slice));
+        let mut assignment = OpenAssignment::begin(&self.core);
+        for chunk in chunks {
+            assignment.push(chunk);
         }
         assignment.finish().task()
     }
@@ -381,71 +376,6 @@ impl DataManagerImpl {
         };
         *running = Running::Stopped(outcome.clone());
         outcome
-    }
-
-    /// The door for a slice of an assignment, most of which is mostly what it was before.
-    fn admit_slice(&self, slice: Vec<DataChunk>) -> Vec<Result<Arc<ChunkSpec>, (ChunkId, Error)>> {
-        let ids = slice.iter().map(|chunk| &chunk.id);
-        let wanted = self.core.look(|planner, _| planner.wanted_under(ids));
-        let admit = |(chunk, wanted): (DataChunk, Option<Arc<ChunkSpec>>)| match wanted {
-            Some(wanted) if wanted.says(&chunk) => Ok(wanted),
-            _ => self.admit(chunk),
-        };
-        slice.into_iter().zip(wanted).map(admit).collect()
-    }
-
-    /// The door: a description that is right, or why it is not.
-    fn admit(&self, chunk: DataChunk) -> Result<Arc<ChunkSpec>, (ChunkId, Error)> {
-        let id = chunk.id;
-        let admitted = ChunkSpec::check(chunk).and_then(|spec| {
-            self.core.sources.check(&spec)?;
-            Ok(Arc::new(spec))
-        });
-        admitted.map_err(|error| (id, error))
-    }
-}
-
-/// An assignment whose entries are coming in. Dropped before it is finished (the caller's iterator
-/// panicked), it ends as it stands: what came in is wanted, and nothing is dropped.
-struct OpenAssignment<'a> {
-    core: &'a Arc<Core>,
-    epoch: u64,
-}
-
-impl<'a> OpenAssignment<'a> {
-    fn begin(core: &'a Arc<Core>) -> Self {
-        let epoch = core.apply(|planner, _| planner.assignment_begin());
-        OpenAssignment { core, epoch }
-    }
-
-    fn add(&self, slice: Vec<Result<Arc<ChunkSpec>, (ChunkId, Error)>>) {
-        self.core.apply_slice(|planner, now| {
-            for chunk in slice {
-                planner.assign(now, self.epoch, chunk);
-            }
-        });
-    }
-
-    fn finish(self) -> Completion {
-        let mut from = None;
-        loop {
-            from = self.core.apply_slice(|planner, now| {
-                planner.assignment_sweep(now, self.epoch, from, ASSIGNMENT_SLICE)
-            });
-            if from.is_none() {
-                return self
-                    .core
-                    .apply(|planner, _| planner.assignment_end(self.epoch));
-            }
-        }
-    }
-}
-
-impl Drop for OpenAssignment<'_> {
-    fn drop(&mut self) {
-        // After `finish` this finds it ended.
-        self.core
-            .apply(|planner, _| planner.assignment_end(self.epoch));
     }
 }
 
