@@ -28,6 +28,7 @@ fn held_as(id: ChunkId, dataset: u8, block_range: Range<u64>, count: &Arc<Count>
         dataset_id: [dataset; 32],
         block_range,
         files: Vec::new(),
+        said: 0,
     };
     let place = (1, Arc::from(Path::new("x")));
     let (files, on_release) = (Arc::new([]), count.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chunk_task::Completion;
 use super::core::{Core, SLICE};
-use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
+use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk, said_by};
 use crate::error::Error;
 
 /// How many entries are sorted at a time. What comes in random order would have the planner look
@@ -18,6 +18,25 @@ const ENTRIES_AT_A_TIME: usize = 32;
 
 /// An entry that passed the door, or the id and the error of one that did not.
 type Admitted = Result<Arc<ChunkSpec>, (ChunkId, Error)>;
+
+/// What no description says: for entries that have to be looked at in their order, since others have
+/// the same id.
+const NOTHING: u64 = 0;
+
+/// An entry that came in.
+struct Entry {
+    /// Its place among those that came in with it.
+    at: usize,
+    chunk: DataChunk,
+    said: u64,
+}
+
+impl Entry {
+    fn new((at, chunk): (usize, DataChunk)) -> Self {
+        let said = said_by(&chunk);
+        Entry { at, chunk, said }
+    }
+}
 
 /// An assignment whose entries are coming in. Dropped before it is finished (the caller's iterator
 /// panicked), it ends as it stands: what came in is wanted, and nothing is dropped.
@@ -46,15 +65,19 @@ impl<'a> OpenAssignment<'a> {
 
     fn take_in(&mut self) {
         let block = std::mem::take(&mut self.block);
-        let mut block: Vec<(usize, DataChunk)> = block.into_iter().enumerate().collect();
+        let mut block: Vec<Entry> = block.into_iter().enumerate().map(Entry::new).collect();
         // Of entries with the same id the later one stays behind the earlier.
-        block.sort_unstable_by(|(a_at, a), (b_at, b)| a.id.cmp(&b.id).then(a_at.cmp(b_at)));
+        block.sort_unstable_by(|a, b| a.chunk.id.cmp(&b.chunk.id).then(a.at.cmp(&b.at)));
+        for at in 1..block.len() {
+            if block[at - 1].chunk.id == block[at].chunk.id {
+                (block[at - 1].said, block[at].said) = (NOTHING, NOTHING);
+            }
+        }
         let mut refused = Vec::new();
         let mut block = block.into_iter().peekable();
         while block.peek().is_some() {
-            let slice: Vec<_> = block.by_ref().take(ENTRIES_AT_A_TIME).collect();
-            let admitted = self.admit(slice, &mut refused);
-            self.tell(admitted);
+            let slice: Vec<Entry> = block.by_ref().take(ENTRIES_AT_A_TIME).collect();
+            self.take_in_slice(slice, &mut refused);
         }
         // The first bad entry's error is the one that the task ends in.
         refused.sort_unstable_by_key(|(at, _)| *at);
@@ -64,25 +87,21 @@ impl<'a> OpenAssignment<'a> {
         }
     }
 
-    /// The door, for entries most of which are mostly what they were before.
-    fn admit(
-        &self,
-        slice: Vec<(usize, DataChunk)>,
-        refused: &mut Vec<(usize, (ChunkId, Error))>,
-    ) -> Vec<Admitted> {
-        let ids = slice.iter().map(|(_, chunk)| &chunk.id);
-        let wanted = self.core.look(|planner, _| planner.wanted_under(ids));
-        let mut admitted = Vec::with_capacity(slice.len());
-        for ((at, chunk), wanted) in slice.into_iter().zip(wanted) {
-            match wanted {
-                Some(wanted) if wanted.says(&chunk) => admitted.push(Ok(wanted)),
-                _ => match self.core.admit(chunk) {
-                    Ok(spec) => admitted.push(Ok(spec)),
-                    Err(entry) => refused.push((at, entry)),
-                },
+    /// Most of it is mostly what it was before, and needs no door.
+    fn take_in_slice(&self, slice: Vec<Entry>, refused: &mut Vec<(usize, (ChunkId, Error))>) {
+        let said = slice.iter().map(|entry| (entry.chunk.id, entry.said));
+        let known = (self.core).apply_slice(|planner, _| planner.assign_known(self.epoch, said));
+        let news = slice.into_iter().zip(known).filter(|(_, known)| !known);
+        let mut admitted = Vec::new();
+        for (Entry { at, chunk, .. }, _) in news {
+            match self.core.admit(chunk) {
+                Ok(spec) => admitted.push(Ok(spec)),
+                Err(entry) => refused.push((at, entry)),
             }
         }
-        admitted
+        if !admitted.is_empty() {
+            self.tell(admitted);
+        }
     }
 
     fn tell(&self, entries: Vec<Admitted>) {

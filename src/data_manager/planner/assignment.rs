@@ -84,15 +84,31 @@ impl Planner {
         assignment.epoch
     }
 
-    /// What is wanted under these ids, in their order: an entry of the assignment that says the same
-    /// need not be checked again.
-    pub(in crate::data_manager) fn wanted_under<'a>(
-        &self,
-        ids: impl Iterator<Item = &'a ChunkId>,
-    ) -> Vec<Option<Arc<ChunkSpec>>> {
-        let wanted = |id: &ChunkId| self.entries.get(id)?.wanted.as_ref();
-        ids.map(|id| wanted(id).map(|wanted| wanted.spec.clone()))
-            .collect()
+    /// Chunks of the assignment, by id and what their descriptions say (see `said_by`). False for
+    /// those for which that is something new: they are to be assigned with their descriptions.
+    pub(in crate::data_manager) fn assign_known(
+        &mut self,
+        epoch: u64,
+        chunks: impl Iterator<Item = (ChunkId, u64)>,
+    ) -> Vec<bool> {
+        let Planner { entries, board } = self;
+        let over = board.assignment.epoch != epoch || board.shut_down;
+        let assign = |(id, said): (ChunkId, u64)| {
+            if over || board.assignment.deleted.contains(&id) {
+                return true;
+            }
+            let entry = entries.get_mut(&id).filter(|entry| {
+                let wanted = entry.wanted.as_ref();
+                said != 0 && wanted.is_some_and(|wanted| wanted.said == said)
+            });
+            let Some(entry) = entry else { return false };
+            // As in `Entry::assign`, where `want` would find nothing to do. What is counted over all
+            // entries does not change by this.
+            entry.note_assigned(epoch, board);
+            entry.have_it_waited_for(board);
+            true
+        };
+        chunks.map(assign).collect()
     }
 
     /// One chunk of the assignment; false once a later assignment has begun.
@@ -197,12 +213,21 @@ impl Entry {
         if named && !known {
             return;
         }
-        board.assignment.changed |= self.assigned + 1 != epoch && self.assigned != epoch;
-        self.assigned = epoch;
+        self.note_assigned(epoch, board);
         board.assignment.changed |= !known;
         if !named {
             let _task = self.want(now, spec, Asker::Assignment, board);
         }
+        self.have_it_waited_for(board);
+    }
+
+    fn note_assigned(&mut self, epoch: u64, board: &mut Board) {
+        board.assignment.changed |= self.assigned + 1 != epoch && self.assigned != epoch;
+        self.assigned = epoch;
+    }
+
+    /// The assignment waits for what is wanted, or takes its failure over.
+    fn have_it_waited_for(&mut self, board: &mut Board) {
         let Some(wanted) = &self.wanted else { return };
         if !wanted.ended && !self.counted {
             self.counted = true;

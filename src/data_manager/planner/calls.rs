@@ -176,6 +176,7 @@ impl Entry {
             board.scheduler.remove(place, &wanted.spec);
         }
         // The newest URLs are used from the next attempt on: they may have been signed anew.
+        wanted.said = spec.said;
         wanted.spec = spec;
         if place.is_some() {
             self.enqueue(board);

@@ -42,6 +42,8 @@ pub(super) struct Entry {
 /// A content that is to be visible.
 pub(super) struct Wanted {
     pub(super) spec: Arc<ChunkSpec>,
+    /// As in `spec`: what an assignment of a million chunks compares, without looking any further.
+    pub(super) said: u64,
     /// Ends when the chunk is visible, or cannot be.
     pub(super) task: Completion,
     /// Whether `task` ended.
@@ -198,6 +200,7 @@ impl Wanted {
     pub(super) fn new(spec: Arc<ChunkSpec>, task: Completion) -> Self {
         let fetched = vec![None; spec.files.len()];
         Wanted {
+            said: spec.said,
             spec,
             task,
             ended: false,

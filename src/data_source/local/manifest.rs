@@ -197,6 +197,7 @@ fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
         dataset_id,
         block_range: manifest.block_range,
         files,
+        said: 0,
     };
     Ok(StoredFiles {
         spec,
@@ -261,6 +262,7 @@ mod tests {
             dataset_id: [2; 32],
             block_range: 0..35,
             files: files.to_vec(),
+            said: 0,
         };
         let fetched = [1, 2].map(|len_bytes| FetchedFile {
             len_bytes,

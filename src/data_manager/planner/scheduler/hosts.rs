@@ -10,7 +10,7 @@ use super::super::Moment;
 use super::health::{Health, Turn};
 use super::turns::Turns;
 use super::{Place, TIERS, Tier};
-use crate::data_chunk::ChunkId;
+use crate::data_chunk::{ChunkId, DatasetId};
 use crate::data_source::HostSign;
 use crate::error::Error;
 
@@ -163,14 +163,14 @@ impl Hosts {
         self.edit(id, remove).unwrap_or(false)
     }
 
-    /// The chunk whose turn it is in this tier, and its host.
-    pub(super) fn peek(&self, tier: Tier) -> Option<(HostId, ChunkId)> {
+    /// The chunk whose turn it is in this tier, its host and its dataset.
+    pub(super) fn peek(&self, tier: Tier) -> Option<(HostId, DatasetId, ChunkId)> {
         let hosts = &self.tiers[tier.index()];
         let after = hosts.last.map_or(Bound::Unbounded, Bound::Excluded);
         let next = hosts.ready.range((after, Bound::Unbounded)).next();
         let id = *next.or_else(|| hosts.ready.first())?;
-        let chunk = self.get(id)?.waiting[tier.index()].peek()?;
-        Some((id, chunk))
+        let (dataset_id, chunk) = self.get(id)?.waiting[tier.index()].peek()?;
+        Some((id, dataset_id, chunk))
     }
 
     /// A chunk was chosen: the turn passes on.

@@ -10,7 +10,8 @@
 //!    never tried before one that failed.
 //! 3. A chunk that has a file in flight lets one that has none go first, so that a short chunk is
 //!    not stuck behind a long one; alone, a chunk has its files side by side. Between chunks
-//!    that have none in flight, those that have begun and those that have not take turns.
+//!    that have none in flight, those that have begun and those that have not take turns; of those
+//!    that have begun, the one that got a slot the longest ago goes first.
 //! 4. Hosts take turns, then datasets, then it is first come, first served.
 //!
 //! A chunk waits at every host that has a file of it; if one of them rests, at that one alone, so
@@ -40,7 +41,7 @@ use self::tier::TIERS;
 pub(super) use self::tier::{Place, Tier, Trial};
 use self::waiting::missing_files;
 use super::{Backoff, Moment};
-use crate::data_chunk::{ChunkId, FileSpec};
+use crate::data_chunk::{ChunkId, DatasetId, FileSpec};
 use crate::data_manager::stats::{Priority, RestingHost};
 use crate::data_manager::transfer::Transfer;
 use crate::data_source::HostSign;
@@ -48,7 +49,7 @@ use crate::error::Error;
 
 /// How many chunks are begun at a time, for each slot.
 const BEGUN_PER_SLOT: usize = 4;
-/// From how many for each slot on those that have begun go first.
+/// From how many for each slot on those that have begun go first, before others of their datasets.
 const BEGUN_FIRST_PER_SLOT: usize = 2;
 
 /// Who gets a free slot.
@@ -67,6 +68,8 @@ struct Begun {
     transfer: Arc<Transfer>,
     tier: Tier,
     in_flight: usize,
+    /// When it last got a slot, as a serial number; 0 if it never did.
+    served: u64,
     /// Last first. Never empty.
     files: Vec<(usize, HostId)>,
 }
@@ -95,6 +98,8 @@ pub(super) struct Scheduler {
     /// How many chunks wait in each tier.
     waiting: [usize; TIERS],
     next_ticket: u64,
+    /// Slots that were given to files.
+    grants: u64,
     /// Whose turn it is between two that have nothing in flight.
     newcomers_turn: bool,
     /// When an attempt that brings something now may be called back, if it stops.
@@ -111,6 +116,7 @@ impl Scheduler {
             flights: Vec::new(),
             waiting: [0; TIERS],
             next_ticket: 0,
+            grants: 0,
             newcomers_turn: true,
             look_again: None,
         }
@@ -144,7 +150,7 @@ impl Scheduler {
         missing: impl Fn(usize) -> bool,
     ) {
         let spec = &transfer.spec;
-        if let Some((host, _)) = self.hosts.peek(place.tier) {
+        if let Some((host, ..)) = self.hosts.peek(place.tier) {
             self.hosts.passed(host, &place);
         }
         // Before it leaves the hosts, which forget each other when nothing needs them.
@@ -160,6 +166,7 @@ impl Scheduler {
                 transfer: transfer.clone(),
                 tier: place.tier,
                 in_flight: 0,
+                served: 0,
                 files,
             });
         }
@@ -193,22 +200,27 @@ impl Scheduler {
         let begun = self.next_begun();
         let newcomer = self.next_newcomer();
         match (begun, newcomer) {
-            (Some((at, _)), Some((tier, _))) if self.begun_goes_first(at, tier) => {
+            (Some((at, _)), Some((tier, dataset, _)))
+                if self.begun_goes_first(at, tier, dataset) =>
+            {
                 self.newcomers_turn = true;
                 begun.map(|(at, file)| self.hand_out(at, file))
             }
-            (_, Some((_, id))) => Some(Grant::Newcomer(id)),
+            (_, Some((.., id))) => Some(Grant::Newcomer(id)),
             (Some((at, file)), None) => Some(self.hand_out(at, file)),
             (None, None) => None,
         }
     }
 
-    fn begun_goes_first(&self, at: usize, newcomer: Tier) -> bool {
+    fn begun_goes_first(&self, at: usize, newcomer: Tier, dataset: DatasetId) -> bool {
         let begun = &self.begun[at];
         if begun.tier != newcomer {
             return begun.tier < newcomer;
         }
-        begun.in_flight == 0 && !self.newcomers_turn || self.are_begun(BEGUN_FIRST_PER_SLOT)
+        // A dataset that has none yet is not made to wait for another's to be done.
+        let of_dataset = |begun: &Begun| begun.transfer.spec.dataset_id == dataset;
+        let enough = || self.are_begun(BEGUN_FIRST_PER_SLOT) && self.begun.iter().any(of_dataset);
+        begun.in_flight == 0 && !self.newcomers_turn || enough()
     }
 
     /// Whether so many chunks for each slot are begun.
@@ -217,13 +229,13 @@ impl Scheduler {
         self.begun.len() >= many && self.active_begun() >= many
     }
 
-    fn next_newcomer(&self) -> Option<(Tier, ChunkId)> {
+    fn next_newcomer(&self) -> Option<(Tier, DatasetId, ChunkId)> {
         if self.are_begun(BEGUN_PER_SLOT) {
             return None;
         }
         Tier::ALL
             .iter()
-            .find_map(|tier| self.hosts.peek(*tier).map(|(_, id)| (*tier, id)))
+            .find_map(|tier| (self.hosts.peek(*tier)).map(|(_, dataset, id)| (*tier, dataset, id)))
     }
 
     /// Begun transfers that do not only wait for a host to come back.
@@ -247,13 +259,18 @@ impl Scheduler {
         let candidates = self.begun.iter().enumerate();
         candidates
             .filter_map(|(at, begun)| Some((at, begun.files.len() - 1 - ready(begun)?)))
-            .min_by_key(|(at, _)| (self.begun[*at].tier, self.begun[*at].in_flight, *at))
+            .min_by_key(|(at, _)| {
+                let begun = &self.begun[*at];
+                (begun.tier, begun.in_flight, begun.served, *at)
+            })
     }
 
     fn hand_out(&mut self, at: usize, file: usize) -> Grant {
         let begun = &mut self.begun[at];
         let (index, host) = begun.files.remove(file);
         begun.in_flight += 1;
+        self.grants += 1;
+        begun.served = self.grants;
         let transfer = begun.transfer.clone();
         self.hosts.take_off(host);
         self.flights.push(Flight {

@@ -38,13 +38,13 @@ impl Turns {
         removed
     }
 
-    /// The chunk whose turn it is. The turn passes on to the next dataset with
+    /// The chunk whose turn it is, and its dataset. The turn passes on to the next dataset with
     /// [`passed`](Self::passed).
-    pub(super) fn peek(&self) -> Option<ChunkId> {
+    pub(super) fn peek(&self) -> Option<(DatasetId, ChunkId)> {
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let next = self.datasets.range((after, Bound::Unbounded)).next();
-        let (_, waiting) = next.or_else(|| self.datasets.iter().next())?;
-        waiting.first().map(|(_, id)| *id)
+        let (dataset_id, waiting) = next.or_else(|| self.datasets.iter().next())?;
+        waiting.first().map(|(_, id)| (*dataset_id, *id))
     }
 
     #[cfg(test)]

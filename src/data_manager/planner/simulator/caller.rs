@@ -319,9 +319,15 @@ impl World {
             }
         }
         let epoch = open.epoch;
+        // What is known may be told in short.
+        let in_short = self.rng.bool();
         self.apply(|planner, now| {
             for chunk in chunks {
-                planner.assign(now, epoch, chunk);
+                let said = chunk.as_ref().ok().filter(|_| in_short);
+                let said = said.map(|spec| (spec.id, spec.said));
+                if !(planner.assign_known(epoch, said.into_iter())).contains(&true) {
+                    planner.assign(now, epoch, chunk);
+                }
             }
         });
     }

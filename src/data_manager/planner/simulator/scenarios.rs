@@ -190,6 +190,21 @@ fn a_short_chunk_is_not_stuck_behind_long_ones() {
 }
 
 #[test]
+fn the_first_chunk_of_a_dataset_is_not_stuck_behind_many_long_ones_of_another() {
+    let mut world = quiet_world(1);
+    for n in 1000..1020 {
+        ask(&mut world, n, 1, &[(0, 40); 10]);
+    }
+    // As many as go first among themselves are begun.
+    let some_time = world.now() + Duration::from_secs(5);
+    run_until(&mut world, "time passes", |world| world.now() > some_time);
+    let began = world.now();
+    ask(&mut world, 0, 2, &[(0, 5)]);
+    let took = wait_for(&mut world, 0..1) - began;
+    assert!(took < Duration::from_millis(1300), "{took:?}");
+}
+
+#[test]
 fn what_came_back_survives_a_crash_beside_a_later_content_that_is_on_its_way_out() {
     // The jobs of the two take turns in every order.
     for seed in 0..40 {
