@@ -320,3 +320,25 @@ fn after_the_shutdown_everything_says_so() {
     // The directory is free although the manager still exists.
     assert_eq!(open(dir.path()).list_chunks(), [id(1)]);
 }
+
+#[test]
+fn of_two_entries_of_an_assignment_with_one_id_the_later_counts() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    origin.file("f", bytes(1, 10));
+    let one = |end: u64| chunk(1, 0..end, [("f", origin.url("f"))]);
+    let end = || manager.get_chunk(&id(1)).unwrap().block_range().end;
+    for ends in [[5, 6], [5, 6], [6, 5], [7, 5], [5, 7]] {
+        // Superseded where the first of them was on its way already.
+        let task = manager.set_assignment(ends.map(one));
+        let _ = task.wait_timeout(DEADLINE).unwrap();
+        assert!(manager.wait_idle(DEADLINE));
+        assert_eq!(end(), ends[1], "of {ends:?}");
+    }
+    // Of bad entries the error is the first one's, in the order of the call.
+    let bad = |n: u8, name: &str| chunk(n, 0..5, [(name, origin.url("f"))]);
+    let task = manager.set_assignment([bad(9, ".."), one(7), bad(3, "a/b")]);
+    let error = task.wait_timeout(DEADLINE).unwrap().unwrap_err();
+    assert_eq!(error.chunk_id(), Some(id(9)));
+    assert_eq!(end(), 7);
+}
