@@ -320,4 +320,12 @@ fn what_arrived_in_this_run_is_not_read_again_and_what_an_earlier_one_left_is_re
     part.restart().unwrap();
     part.append(b"xyz").unwrap();
     assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"xyz"));
+
+    // Nor has one whose directory was removed in between.
+    part.keep_sums(of(b"xyz"));
+    drop(part);
+    store.abandon(&StagingKey::of(&spec(1))).unwrap();
+    let (mut part, _) = store.stage(&spec(1)).unwrap().open_part(0).unwrap();
+    part.append(b"uvw").unwrap();
+    assert_eq!(part.sums(false).unwrap().finish().0, xxh3_64(b"uvw"));
 }
