@@ -6,7 +6,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use data_manager::data_chunk::DataChunk;
-use data_manager::data_manager::{ChunkState, DataManagerBuilder, DataManagerImpl, Event};
+use data_manager::data_manager::{
+    ChunkState, DataManagerBuilder, DataManagerImpl, Event, Priority,
+};
 use support::source::{Behaviour, ScriptedSource};
 use support::{DATASET, DEADLINE, builder, temp_dir};
 use tempfile::TempDir;
@@ -173,6 +175,27 @@ fn chunks_that_keep_failing_let_sound_ones_go_first() {
     assert!(between.count() <= 3, "{in_the_way} of them silent");
     world.source.wait_for_cancelled(1);
     assert_eq!(world.manager.list_chunks().len(), 100);
+}
+
+#[test]
+fn what_a_query_waits_for_does_not_make_room_for_what_goes_after_it() {
+    let world = world(|builder| builder.slots(1));
+    let wanted_now = of_host("h", 1);
+    world.source.script(&url("h", 1), Behaviour::Busy);
+    world.manager.download_chunk(wanted_now.clone());
+    world.source.wait_for_opened(1);
+    world.source.script(&url("h", 1), Behaviour::Silence);
+    assert!(world.manager.set_priority(&wanted_now.id, Priority::High));
+    world.source.wait_for_stuck(1);
+    let before = world.source.opened().len();
+    for n in 2..10 {
+        world.manager.download_chunk(of_host("h", n));
+    }
+    let last = world.manager.download_chunk(of_host("h", 10));
+    world.manager.set_slots(2);
+    last.wait_timeout(DEADLINE).unwrap().unwrap();
+    assert_eq!(world.source.opened().len(), before + 9);
+    assert_eq!(world.source.times(&url("h", 1)).len(), before);
 }
 
 /// The next event that `is_it`.
