@@ -129,7 +129,12 @@ impl Planner {
             Err((id, error)) => {
                 self.board.assignment.refused.get_or_insert(error);
                 if self.entries.contains_key(&id) {
-                    self.edit(id, |entry, _| entry.assigned = epoch);
+                    self.edit(id, |entry, _| {
+                        // What is on its way out already is no part of the assignment.
+                        if entry.wanted.is_some() {
+                            entry.assigned = epoch;
+                        }
+                    });
                 }
             }
         }

@@ -179,6 +179,8 @@ impl Disk {
                 file.url.clear();
                 file.scheme = "".into();
             }
+            // As the manifest gives it back.
+            spec.said = 0;
             on_disk.stored.spec = Arc::new(spec);
         }
     }
