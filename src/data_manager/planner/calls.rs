@@ -278,7 +278,10 @@ impl Entry {
         let returns =
             |leaving: &Leaving| leaving.can_return() && leaving.stored.spec.same_content(&spec);
         match self.leaving.iter().rposition(returns) {
-            Some(at) => self.advance(at, now, board),
+            // Those that are later may stand in its way.
+            Some(at) => (at..self.leaving.len())
+                .rev()
+                .for_each(|at| self.advance(at, now, board)),
             None if board.shut_down => {}
             None => self.enqueue(board),
         }

@@ -90,6 +90,8 @@ impl Entry {
     pub(super) fn advance(&mut self, at: usize, now: Moment, board: &mut Board) {
         let returns = self.is_asked_back(at);
         let would_be_found = self.would_start_find(at);
+        // A damaged one needs no tombstone for its own sake.
+        let in_the_way = (0..at).any(|older| self.is_asked_back(older));
         let leaving = &mut self.leaving[at];
         if leaving.job.is_some() || leaving.retry_at.is_some_and(|retry_at| now < retry_at) {
             return;
@@ -113,6 +115,11 @@ impl Entry {
             } => LeavingJob::Quarantine,
             Leaving { holds: 0, .. } => LeavingJob::Remove,
             _ if !leaving.fresh && leaving.owes_tombstone() => LeavingJob::Bury,
+            Leaving {
+                fresh: false,
+                tombstone: Tombstone::No | Tombstone::Perhaps,
+                ..
+            } if in_the_way => LeavingJob::Bury,
             _ => return,
         };
         match job {
