@@ -312,7 +312,7 @@ impl Core {
         self.apply(|planner, _| planner.shut_down());
         let mut from = None;
         loop {
-            from = self.apply_slice(|planner, _| planner.shut_down_entries(from, SLICE));
+            from = self.apply_slice(|planner, now| planner.shut_down_entries(now, from, SLICE));
             if from.is_none() {
                 return;
             }

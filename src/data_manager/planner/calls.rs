@@ -145,7 +145,7 @@ impl Entry {
                 board.supersede_assignment();
                 self.assigned = 0;
             }
-            self.drop_wanted(spec.id, board);
+            self.drop_wanted(now, spec.id, board);
         }
         let task = Completion::new();
         board.emit(Event::Wanted { chunk_id: spec.id });
@@ -220,7 +220,7 @@ impl Entry {
         }
         if self.wanted.is_some() {
             board.emit(Event::Unwanted { chunk_id: id });
-            self.drop_wanted(id, board);
+            self.drop_wanted(now, id, board);
         }
         let mut parts: Vec<&mut Vec<_>> = Vec::new();
         parts.extend(self.leaving.iter_mut().map(|leaving| &mut leaving.deletes));
@@ -239,7 +239,7 @@ impl Entry {
     }
 
     /// Lets go of what is wanted, in whatever state it is.
-    pub(super) fn drop_wanted(&mut self, id: ChunkId, board: &mut Board) {
+    pub(super) fn drop_wanted(&mut self, now: Moment, id: ChunkId, board: &mut Board) {
         let Some(mut wanted) = self.wanted.take() else {
             return;
         };
@@ -266,6 +266,7 @@ impl Entry {
         } else if self.abandoning.is_none() && board.partials.holds(&wanted.spec) {
             self.abandon(StagingKey::of(&wanted.spec), Vec::new(), board);
         }
+        self.advance_all(now, board);
     }
 
     /// Moves a wanted content on, if nothing of its id stands in the way.
@@ -324,7 +325,7 @@ impl Entry {
         self.uncount(outcome, board);
     }
 
-    pub(super) fn shut_down(&mut self, board: &mut Board) {
+    pub(super) fn shut_down(&mut self, now: Moment, board: &mut Board) {
         self.end_wanted(Err(shut_down()), board);
         match self.wanted.as_ref().map(|wanted| wanted.phase) {
             Some(Phase::Waiting(place)) => {
@@ -336,5 +337,7 @@ impl Entry {
             Some(Phase::Transferring) | Some(Phase::Visible) | None => {}
         }
         self.stop_running(board);
+        // What waited to come back stays away.
+        self.advance_all(now, board);
     }
 }

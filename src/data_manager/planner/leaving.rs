@@ -86,6 +86,13 @@ impl Entry {
             .position(|leaving| leaving.stored.generation == generation)
     }
 
+    /// Does the next thing about each leaving generation.
+    pub(super) fn advance_all(&mut self, now: Moment, board: &mut Board) {
+        for at in (0..self.leaving.len()).rev() {
+            self.advance(at, now, board);
+        }
+    }
+
     /// Does the next thing about the leaving generation at `at`, if there is one.
     pub(super) fn advance(&mut self, at: usize, now: Moment, board: &mut Board) {
         let returns = self.is_asked_back(at);

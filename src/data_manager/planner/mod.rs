@@ -220,12 +220,13 @@ impl Planner {
     /// returns where to go on, or `None` at the end.
     pub(super) fn shut_down_entries(
         &mut self,
+        now: Moment,
         from: Option<ChunkId>,
         limit: usize,
     ) -> Option<ChunkId> {
         let ids = self.ids_after(from, limit);
         for id in &ids {
-            self.edit(*id, Entry::shut_down);
+            self.edit(*id, |entry, board| entry.shut_down(now, board));
         }
         ids.last().copied().filter(|_| ids.len() == limit)
     }

@@ -211,7 +211,8 @@ impl World {
     }
 
     pub(super) fn shut_down_slice(&mut self, from: Option<ChunkId>) -> Vec<Duty> {
-        let (next, mut duties) = self.decide(|planner, _| planner.shut_down_entries(from, 2));
+        let (next, mut duties) =
+            self.decide(|planner, now| planner.shut_down_entries(now, from, 2));
         match next {
             Some(next) => duties.push(Duty::ShutDown(Some(next))),
             None => self.life.shut_down_ended = true,
