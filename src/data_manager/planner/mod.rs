@@ -429,9 +429,7 @@ impl Entry {
     /// A time that was noted for this id has come.
     fn wake(&mut self, now: Moment, board: &mut Board) {
         self.retry(now, board);
-        for at in (0..self.leaving.len()).rev() {
-            self.advance(at, now, board);
-        }
+        self.advance_all(now, board);
     }
 
     /// Whether a shutdown waits for it: a job runs, or a delete is not on disk yet.

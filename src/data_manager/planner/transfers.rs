@@ -154,9 +154,7 @@ impl Planner {
                 }
             }
             entry.settle(now, board);
-            for at in (0..entry.leaving.len()).rev() {
-                entry.advance(at, now, board);
-            }
+            entry.advance_all(now, board);
         });
     }
 }
