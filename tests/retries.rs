@@ -129,7 +129,7 @@ fn what_a_host_says_of_one_file_is_held_against_no_other() {
         world.source.script(&url("h", n), behaviour);
         world.manager.download_chunk(of_host("h", n));
     }
-    world.source.wait_for_opened(50);
+    world.source.wait_for_different(50);
     let sound = world.manager.download_chunk(of_host("h", 100));
     sound.wait_timeout(DEADLINE).unwrap().unwrap();
     let rests = std::iter::from_fn(|| events.try_recv().ok())
@@ -146,7 +146,7 @@ fn chunks_that_keep_failing_let_sound_ones_go_first() {
         world.source.script(&url("h", n), Behaviour::Busy);
         world.manager.download_chunk(of_host("h", n));
     }
-    world.source.wait_for_opened(1000);
+    world.source.wait_for_different(1000);
     for n in 0..1000 {
         let behaviour = behaviours[usize::from(n % 2)].clone();
         world.source.script(&url("h", n), behaviour);

@@ -1,7 +1,7 @@
 //! A source of the test's own, without a network: what each URL does is scripted, and what was
 //! opened when is written down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ struct State {
     behaviours: HashMap<String, Behaviour>,
     released: HashMap<String, usize>,
     opened: Vec<(Instant, String)>,
+    different: HashSet<String>,
     active: BTreeMap<String, usize>,
     most_active: BTreeMap<String, usize>,
     cancelled: Vec<String>,
@@ -97,6 +98,12 @@ impl ScriptedSource {
         self.wait_for(|state| state.opened.len() >= count);
     }
 
+    /// Waits until so many different files were opened: some of them may have been more than once,
+    /// so the openings in all say nothing of those that wait for their first.
+    pub fn wait_for_different(&self, count: usize) {
+        self.wait_for(|state| state.different.len() >= count);
+    }
+
     /// Waits until so many transfers wait for a release.
     pub fn wait_for_stuck(&self, count: usize) {
         self.wait_for(|state| state.stuck == count);
@@ -120,6 +127,7 @@ impl ScriptedSource {
     fn note(&self, url: &str) -> Behaviour {
         let mut state = self.0.0.lock().unwrap();
         state.opened.push((Instant::now(), url.to_owned()));
+        state.different.insert(url.to_owned());
         let host = host(url).to_owned();
         let active = state.active.entry(host.clone()).or_default();
         *active += 1;
