@@ -27,7 +27,7 @@ pub enum ErrorKind {
     ShutDown,
     /// The source says that the file does not exist (404, 410, no such file).
     NotFound,
-    /// The source refuses access (401, 403, permission denied).
+    /// Access is refused: by the source (401, 403), or by the local disk (permission denied).
     Denied,
     /// The source is there but cannot serve now (5xx, 408, 429).
     Unavailable,
@@ -184,6 +184,7 @@ pub(crate) fn kind_of_io(error: &std::io::Error) -> ErrorKind {
     use std::io::ErrorKind as Os;
     match error.kind() {
         Os::StorageFull | Os::QuotaExceeded => ErrorKind::NoSpace,
+        Os::PermissionDenied => ErrorKind::Denied,
         _ => ErrorKind::Io,
     }
 }

@@ -1,73 +1,32 @@
 //! A reference that keeps a chunk on disk.
 
-use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::data_chunk::{ChunkFile, ChunkId, ChunkSpec, DataChunkRef, DatasetId, hex_encode};
+use crate::data_chunk::{ChunkFile, ChunkId, DataChunkRef, DatasetId, hex_encode};
 
-/// Told that the last reference to a chunk is gone.
-///
-/// Called by whoever dropped that reference, on any thread, possibly with locks held that this
-/// crate knows nothing of: it hands the news over and returns.
-pub(crate) trait OnRelease: Send + Sync {
-    fn released(&self, chunk_id: ChunkId, generation: u64);
+/// What the catalogue holds of a chunk, and guards share. Whoever drops the last `Arc` of it lets
+/// the chunk go: what has to happen then is in the implementation's `Drop`, which may run on any
+/// thread, with locks held that this crate knows nothing of.
+pub(crate) trait Held: Send + Sync {
+    fn id(&self) -> &ChunkId;
+    fn dataset_id(&self) -> &DatasetId;
+    /// Half-open.
+    fn block_range(&self) -> &Range<u64>;
+    /// The chunk's directory.
+    fn path(&self) -> &Path;
+    /// In the order of their names.
+    fn files(&self) -> &[ChunkFile];
+    /// Somebody is handed a reference. Called without the catalogue's lock; returns at once.
+    fn found(&self);
 }
 
-/// A chunk on disk that is visible or referred to. Dropping the last `Arc` of it is its release.
-pub(crate) struct Held {
-    spec: Arc<ChunkSpec>,
-    files: Arc<[ChunkFile]>,
-    generation: u64,
-    path: Arc<Path>,
-    on_release: Arc<dyn OnRelease>,
-    /// Keeps the data directory ours for as long as somebody reads from it.
-    _directory: Arc<dyn Any + Send + Sync>,
-}
-
-impl Held {
-    pub(crate) fn new(
-        spec: Arc<ChunkSpec>,
-        files: Arc<[ChunkFile]>,
-        (generation, path): (u64, Arc<Path>),
-        on_release: Arc<dyn OnRelease>,
-        directory: Arc<dyn Any + Send + Sync>,
-    ) -> Arc<Self> {
-        Arc::new(Held {
-            spec,
-            files,
-            generation,
-            path,
-            on_release,
-            _directory: directory,
-        })
-    }
-
-    pub(super) fn id(&self) -> &ChunkId {
-        &self.spec.id
-    }
-
-    pub(super) fn dataset_id(&self) -> &DatasetId {
-        &self.spec.dataset_id
-    }
-
-    pub(super) fn block_range(&self) -> &Range<u64> {
-        &self.spec.block_range
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.on_release.released(self.spec.id, self.generation);
-    }
-}
-
-impl fmt::Debug for Held {
+impl fmt::Debug for dyn Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held")
-            .field("path", &self.path)
+            .field("path", &self.path())
             .finish_non_exhaustive()
     }
 }
@@ -82,38 +41,44 @@ impl fmt::Debug for Held {
 /// the removal to the manager's threads and returns.
 #[derive(Clone)]
 pub struct ChunkGuard {
-    held: Arc<Held>,
+    held: Arc<dyn Held>,
 }
 
 impl ChunkGuard {
-    pub(super) fn new(held: Arc<Held>) -> Self {
+    /// Not under the catalogue's lock.
+    pub(super) fn new(held: Arc<dyn Held>) -> Self {
+        held.found();
         ChunkGuard { held }
     }
 
     /// The chunk's directory, absolute. Its files are in it, under the names that
     /// [`files`](Self::files) gives.
     pub fn path(&self) -> &Path {
-        &self.held.path
+        self.held.path()
     }
 
     /// The chunk's id.
     pub fn id(&self) -> &ChunkId {
-        &self.held.spec.id
+        self.held.id()
     }
 
     /// The dataset that the chunk belongs to.
     pub fn dataset_id(&self) -> &DatasetId {
-        &self.held.spec.dataset_id
+        self.held.dataset_id()
     }
 
     /// The blocks that the chunk holds, half-open.
     pub fn block_range(&self) -> Range<u64> {
-        self.held.spec.block_range.clone()
+        self.held.block_range().clone()
     }
 
     /// The chunk's files with their sizes, in the order of their names.
+    ///
+    /// Of a chunk that was found on disk at the start and that the check behind the start has not come
+    /// to yet, the first call reads the manifest, one small file. If that is damaged the answer is
+    /// empty, and the chunk is about to leave the view.
     pub fn files(&self) -> &[ChunkFile] {
-        &self.held.files
+        self.held.files()
     }
 }
 

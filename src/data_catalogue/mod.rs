@@ -19,7 +19,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 pub use guard::ChunkGuard;
-pub(crate) use guard::{Held, OnRelease};
+pub(crate) use guard::Held;
 use interval_index::IntervalIndex;
 
 use crate::data_chunk::{ChunkId, DatasetId};
@@ -37,9 +37,9 @@ pub struct DataCatalogue {
 
 #[derive(Debug, Default)]
 struct Registry {
-    by_id: BTreeMap<ChunkId, Arc<Held>>,
+    by_id: BTreeMap<ChunkId, Arc<dyn Held>>,
     /// No dataset without a chunk is in it.
-    datasets: HashMap<DatasetId, IntervalIndex<Arc<Held>>>,
+    datasets: HashMap<DatasetId, IntervalIndex<Arc<dyn Held>>>,
 }
 
 /// What covers a range of blocks; the answer of `find_range`.
@@ -62,18 +62,21 @@ impl DataCatalogue {
     /// The visible chunk that holds `block_number`; where several do, the one with the greatest
     /// first block, and of those the one with the smallest id. O(log n).
     pub fn find(&self, dataset_id: &DatasetId, block_number: u64) -> Option<ChunkGuard> {
-        let registry = self.registry.read();
-        let held = registry.datasets.get(dataset_id)?.find(block_number)?;
-        Some(ChunkGuard::new(held.clone()))
+        let found = {
+            let registry = self.registry.read();
+            registry
+                .datasets
+                .get(dataset_id)?
+                .find(block_number)?
+                .clone()
+        };
+        Some(ChunkGuard::new(found))
     }
 
     /// The visible chunk with this id. O(log n).
     pub fn get(&self, chunk_id: &ChunkId) -> Option<ChunkGuard> {
-        let registry = self.registry.read();
-        registry
-            .by_id
-            .get(chunk_id)
-            .map(|held| ChunkGuard::new(held.clone()))
+        let found = self.registry.read().by_id.get(chunk_id).cloned();
+        found.map(ChunkGuard::new)
     }
 
     /// What holds the blocks of `blocks`, and which of them nothing holds. O(log n + found).
@@ -85,23 +88,23 @@ impl DataCatalogue {
         let mut chunks: Vec<ChunkGuard> = Vec::new();
         let mut from = blocks.start;
         loop {
-            let before = chunks.len();
             let last = chunks
                 .last()
                 .map(|chunk| (chunk.block_range().start, *chunk.id()));
-            {
+            let slice: Vec<Arc<dyn Held>> = {
                 let registry = self.registry.read();
-                if let Some(index) = registry.datasets.get(dataset_id) {
-                    // What overlaps the place to go on at, but was taken already, comes first.
-                    let rest = index.covering(from..blocks.end);
-                    let rest = rest.skip_while(|(range, id, _)| Some((range.start, **id)) <= last);
-                    chunks.extend(
-                        rest.take(SLICE)
-                            .map(|(_, _, held)| ChunkGuard::new(held.clone())),
-                    );
-                }
-            }
-            if chunks.len() < before + SLICE {
+                let covering = registry
+                    .datasets
+                    .get(dataset_id)
+                    .map(|index| index.covering(from..blocks.end));
+                // What overlaps the place to go on at, but was taken already, comes first.
+                let rest = covering.into_iter().flatten();
+                let rest = rest.skip_while(|(range, id, _)| Some((range.start, **id)) <= last);
+                rest.take(SLICE).map(|(_, _, held)| held.clone()).collect()
+            };
+            let is_last = slice.len() < SLICE;
+            chunks.extend(slice.into_iter().map(ChunkGuard::new));
+            if is_last {
                 let missing = gaps(&chunks, blocks);
                 return RangeCover { chunks, missing };
             }
@@ -154,7 +157,7 @@ impl DataCatalogue {
 
     /// Makes a chunk visible. One that is visible under the same id stops being so, and is
     /// returned: dropping it may set off its release, so drop it without holding a lock.
-    pub(crate) fn publish(&self, held: Arc<Held>) -> Option<Arc<Held>> {
+    pub(crate) fn publish(&self, held: Arc<dyn Held>) -> Option<Arc<dyn Held>> {
         let mut registry = self.registry.write();
         let replaced = registry.remove(held.id());
         registry.insert(held);
@@ -162,25 +165,25 @@ impl DataCatalogue {
     }
 
     /// Makes a chunk invisible and returns what the catalogue held of it.
-    pub(crate) fn retract(&self, chunk_id: &ChunkId) -> Option<Arc<Held>> {
+    pub(crate) fn retract(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
         self.registry.write().remove(chunk_id)
     }
 
     /// Makes everything invisible, and returns what was held.
-    pub(crate) fn clear(&self) -> Vec<Arc<Held>> {
+    pub(crate) fn clear(&self) -> Vec<Arc<dyn Held>> {
         let registry = std::mem::take(&mut *self.registry.write());
         registry.by_id.into_values().collect()
     }
 }
 
 impl Registry {
-    fn insert(&mut self, held: Arc<Held>) {
+    fn insert(&mut self, held: Arc<dyn Held>) {
         let index = self.datasets.entry(*held.dataset_id()).or_default();
         index.insert(held.block_range().clone(), *held.id(), held.clone());
         self.by_id.insert(*held.id(), held);
     }
 
-    fn remove(&mut self, chunk_id: &ChunkId) -> Option<Arc<Held>> {
+    fn remove(&mut self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
         let held = self.by_id.remove(chunk_id)?;
         if let Some(index) = self.datasets.get_mut(held.dataset_id()) {
             index.remove(held.block_range().start, chunk_id);

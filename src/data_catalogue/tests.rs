@@ -6,33 +6,60 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::data_chunk::ChunkSpec;
+use crate::data_chunk::ChunkFile;
 
 /// Counts releases.
 #[derive(Default)]
 struct Count(AtomicUsize);
 
-impl OnRelease for Count {
-    fn released(&self, _: ChunkId, _: u64) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+struct Counted {
+    id: ChunkId,
+    dataset_id: DatasetId,
+    block_range: Range<u64>,
+    count: Arc<Count>,
+}
+
+impl Held for Counted {
+    fn id(&self) -> &ChunkId {
+        &self.id
+    }
+
+    fn dataset_id(&self) -> &DatasetId {
+        &self.dataset_id
+    }
+
+    fn block_range(&self) -> &Range<u64> {
+        &self.block_range
+    }
+
+    fn path(&self) -> &Path {
+        Path::new("x")
+    }
+
+    fn files(&self) -> &[ChunkFile] {
+        &[]
+    }
+
+    fn found(&self) {}
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.count.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-fn held(n: u8, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<Held> {
+fn held(n: u8, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<dyn Held> {
     held_as([n; 32], dataset, block_range, count)
 }
 
-fn held_as(id: ChunkId, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<Held> {
-    let spec = ChunkSpec {
+fn held_as(id: ChunkId, dataset: u8, block_range: Range<u64>, count: &Arc<Count>) -> Arc<dyn Held> {
+    Arc::new(Counted {
         id,
         dataset_id: [dataset; 32],
         block_range,
-        files: Vec::new(),
-        said: 0,
-    };
-    let place = (1, Arc::from(Path::new("x")));
-    let (files, on_release) = (Arc::new([]), count.clone());
-    Held::new(Arc::new(spec), files, place, on_release, Arc::new(()))
+        count: count.clone(),
+    })
 }
 
 /// An id that sorts as its number does.

@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use digest::{Sha256Digest, hex_decode, hex_encode};
 pub(crate) use digest::{hex_id as hex_chunk_id, optional_hex_id as hex_optional_chunk_id};
-pub(crate) use spec::{ChunkSpec, FileSpec, MANIFEST_NAME, PARTS_NAME, check_file_name, said_by};
+pub(crate) use spec::{
+    ChunkSpec, FileSpec, MANIFEST_NAME, PARTS_NAME, check_file_name, fingerprint, said_by,
+};
 pub use url::redact_url;
 
 /// The identity of a chunk: 32 opaque bytes, chosen by whoever describes chunks.

@@ -26,8 +26,13 @@ pub(crate) struct ChunkSpec {
     pub(crate) dataset_id: DatasetId,
     /// Half-open, never empty.
     pub(crate) block_range: Range<u64>,
-    /// At least one; sorted by name.
+    /// At least one; sorted by name. None for a chunk that was found on disk: its directory's name
+    /// says no more of them than the fingerprint, and URLs are never stored.
     pub(crate) files: Vec<FileSpec>,
+    /// A number for the content, as it was at the door: everything but the URLs goes into it, so that
+    /// descriptions can be told apart by it where their files are not known. Names the staging
+    /// directory and the chunk's, so it never changes.
+    pub(crate) fingerprint: u64,
     /// What [`said_by`] gives for the description; 0 for a chunk that was found on disk.
     pub(crate) said: u64,
 }
@@ -57,9 +62,9 @@ pub(crate) fn said_by(chunk: &DataChunk) -> u64 {
 pub(crate) struct FileSpec {
     /// A single, harmless path component.
     pub(crate) name: String,
-    /// The URL without fragment. Empty for a chunk that was found on disk: URLs are never stored.
+    /// The URL without fragment.
     pub(crate) url: String,
-    /// The URL's scheme in lower case; empty where `url` is.
+    /// The URL's scheme in lower case.
     pub(crate) scheme: Cow<'static, str>,
     /// The digest that the description declares.
     pub(crate) sha256: Option<Sha256Digest>,
@@ -84,15 +89,35 @@ impl ChunkSpec {
             block_range,
             files,
         } = chunk;
-        check_parts(&block_range, files)
-            .map(|files| ChunkSpec {
-                id,
-                dataset_id,
-                block_range,
-                files,
-                said,
-            })
-            .map_err(|error| error.with_chunk(id))
+        let files = check_parts(&block_range, files).map_err(|error| error.with_chunk(id))?;
+        let content = files
+            .iter()
+            .map(|file| (file.name.as_str(), file.sha256.as_ref()));
+        let fingerprint = fingerprint((&id, &dataset_id), &block_range, content);
+        Ok(ChunkSpec {
+            id,
+            dataset_id,
+            block_range,
+            files,
+            fingerprint,
+            said,
+        })
+    }
+
+    /// What the name of a chunk's directory says of it.
+    pub(crate) fn found(
+        (id, dataset_id): (ChunkId, DatasetId),
+        block_range: Range<u64>,
+        fingerprint: u64,
+    ) -> ChunkSpec {
+        ChunkSpec {
+            id,
+            dataset_id,
+            block_range,
+            files: Vec::new(),
+            fingerprint,
+            said: 0,
+        }
     }
 
     /// Whether both describe the same content: everything but the URLs.
@@ -102,11 +127,6 @@ impl ChunkSpec {
 
     /// The name of the first field in which the content differs.
     pub(crate) fn first_difference(&self, other: &ChunkSpec) -> Option<&'static str> {
-        let same_names = || {
-            let (ours, theirs) = (self.files.iter(), other.files.iter());
-            ours.map(|file| &file.name)
-                .eq(theirs.map(|file| &file.name))
-        };
         if std::ptr::eq(self, other) {
             None
         } else if self.id != other.id {
@@ -115,15 +135,8 @@ impl ChunkSpec {
             Some("dataset_id")
         } else if self.block_range != other.block_range {
             Some("block_range")
-        } else if !same_names() {
+        } else if self.fingerprint != other.fingerprint {
             Some("files")
-        } else if self
-            .files
-            .iter()
-            .zip(&other.files)
-            .any(|(a, b)| a.sha256 != b.sha256)
-        {
-            Some("sha256")
         } else {
             None
         }
@@ -139,28 +152,32 @@ impl ChunkSpec {
 
     /// Whether the URLs are known, that is, whether the chunk can be fetched.
     pub(crate) fn has_urls(&self) -> bool {
-        self.files.iter().all(|file| !file.url.is_empty())
+        !self.files.is_empty()
     }
+}
 
-    /// A 64-bit fingerprint of the content (not of the URLs): names the staging directory, so
-    /// that partial files are found again by the same description and by no other.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let mut hasher = Xxh3::new();
-        let mut field = |bytes: &[u8]| {
-            // Lengths go in too: ("ab", "c") and ("a", "bc") are not the same names.
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        field(&self.id);
-        field(&self.dataset_id);
-        field(&self.block_range.start.to_le_bytes());
-        field(&self.block_range.end.to_le_bytes());
-        for file in &self.files {
-            field(file.name.as_bytes());
-            field(file.sha256.as_ref().map_or(&[][..], |digest| &digest[..]));
-        }
-        hasher.digest()
+/// See [`ChunkSpec::fingerprint`]. Files in the order of their names, each with the digest that it
+/// is declared to have.
+pub(crate) fn fingerprint<'a>(
+    (id, dataset_id): (&ChunkId, &DatasetId),
+    block_range: &Range<u64>,
+    files: impl Iterator<Item = (&'a str, Option<&'a Sha256Digest>)>,
+) -> u64 {
+    let mut hasher = Xxh3::new();
+    let mut field = |bytes: &[u8]| {
+        // Lengths go in too: ("ab", "c") and ("a", "bc") are not the same names.
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    field(id);
+    field(dataset_id);
+    field(&block_range.start.to_le_bytes());
+    field(&block_range.end.to_le_bytes());
+    for (name, sha256) in files {
+        field(name.as_bytes());
+        field(sha256.map_or(&[][..], |digest| &digest[..]));
     }
+    hasher.digest()
 }
 
 fn check_parts(
@@ -308,15 +325,11 @@ mod tests {
         let plain = check("http://h/a");
         assert!(plain.same_content(&check("http://elsewhere/b?x")));
         assert!(!plain.same_urls(&check("http://elsewhere/b?x")));
-        assert_eq!(
-            plain.first_difference(&check(&digest("00"))),
-            Some("sha256")
-        );
-        assert_ne!(plain.fingerprint(), check(&digest("00")).fingerprint());
-        assert_eq!(
-            plain.fingerprint(),
-            check("http://elsewhere/b?x").fingerprint()
-        );
+        let declared = check(&digest("00"));
+        assert_eq!(plain.first_difference(&declared), Some("files"));
+        assert_ne!(plain.fingerprint, declared.fingerprint);
+        let elsewhere = check("http://elsewhere/b?x");
+        assert_eq!(plain.fingerprint, elsewhere.fingerprint);
     }
 
     #[test]

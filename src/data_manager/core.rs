@@ -10,15 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::events::{Event, EventHub};
+use super::held::HeldChunk;
 use super::planner::{Action, LeavingJob, Moment, Planner};
 use super::releases::Releases;
 use super::sources::Sources;
 use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
-use crate::data_chunk::{ChunkFile, ChunkId, ChunkSpec, DataChunk};
+use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
@@ -42,6 +44,8 @@ pub(super) struct Core {
     pub(super) throttle: Arc<Throttle>,
     pub(super) rate_floor: RateFloor,
     releases: Arc<Releases>,
+    /// Chunks that somebody found before they were checked; see `checking.rs`.
+    found: (Sender<StoredChunk>, Receiver<StoredChunk>),
     /// Gone after the shutdown, which gives the directory back.
     store: Mutex<Option<Arc<LocalDataSource>>>,
     tasks: Weak<TasksManager>,
@@ -117,7 +121,7 @@ struct Alarm {
 struct Deferred {
     actions: Vec<Action>,
     /// What the catalogue let go of.
-    held: Vec<Arc<Held>>,
+    held: Vec<Arc<dyn Held>>,
     /// There may be more releases than were taken.
     look_again: bool,
     /// Whether the planner was idle or quiet when the lock was released.
@@ -146,6 +150,7 @@ impl Core {
             throttle: Arc::new(Throttle::new()),
             rate_floor,
             releases: Arc::new(Releases::new()),
+            found: unbounded(),
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),
             pool: Arc::downgrade(pool),
@@ -501,37 +506,15 @@ impl Core {
         self.hub.notify();
     }
 
-    fn report_trouble(&self, chunk_id: Option<ChunkId>, error: Option<Error>) {
+    pub(super) fn report_trouble(&self, chunk_id: Option<ChunkId>, error: Option<Error>) {
         if let Some(error) = error {
             self.emit(&Event::DiskTrouble { chunk_id, error });
         }
     }
 
-    /// Looks behind the start at what was found on disk, and at what earlier runs left behind.
-    pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
-        let Some(strong) = core.upgrade() else { return };
-        let trash = strong.run_job(LocalDataSource::empty_trash).await;
-        strong.report_trouble(None, trash.err());
-        drop(strong);
-        for slice in chunks.chunks(SLICE) {
-            let Some(core) = core.upgrade() else { return };
-            let slice = slice.to_vec();
-            let checked = core.run_job(move |store| {
-                let damaged = |stored: StoredChunk| {
-                    let error = store.check(&stored).err()?;
-                    Some(((stored.spec.id, stored.generation), error))
-                };
-                Ok(slice.into_iter().filter_map(damaged).collect::<Vec<_>>())
-            });
-            let Ok(findings) = checked.await else { return };
-            for (key, error) in findings {
-                if error.kind() == ErrorKind::Damaged {
-                    core.apply(|planner, now| planner.damaged(now, key, error));
-                } else {
-                    core.report_trouble(Some(key.0), Some(error));
-                }
-            }
-        }
+    /// What was found before it was checked, the first time.
+    pub(super) fn found_unchecked(&self) -> impl Iterator<Item = StoredChunk> {
+        self.found.1.try_iter()
     }
 
     /// Counts and reports what opening found beside whole chunks.
@@ -542,15 +525,6 @@ impl Core {
                     self.lock().counters_mut().foreign += 1;
                     self.hub.keep(Event::Foreign { path });
                 }
-                Finding::Quarantined {
-                    chunk_id,
-                    path,
-                    error,
-                } => {
-                    self.lock().counters_mut().quarantined += 1;
-                    self.hub.keep(Event::Damaged { chunk_id, error });
-                    self.hub.keep(Event::Quarantined { chunk_id, path });
-                }
                 Finding::Unreadable { path, error } => {
                     self.lock().counters_mut().unreadable += 1;
                     self.hub.keep(Event::Unreadable { path, error });
@@ -559,19 +533,10 @@ impl Core {
         }
     }
 
-    fn hold(&self, stored: &StoredChunk) -> Option<Arc<Held>> {
-        let store = self.store()?;
-        let names = stored.spec.files.iter().zip(stored.files.iter());
-        let files: Arc<[ChunkFile]> = names
-            .map(|(file, len)| ChunkFile::new(file.name.clone(), len.len_bytes))
-            .collect();
-        let place = (stored.generation, stored.path.clone());
-        Some(Held::new(
-            stored.spec.clone(),
-            files,
-            place,
-            self.releases.clone(),
-            store.lock(),
-        ))
+    fn hold(&self, stored: &StoredChunk) -> Option<Arc<dyn Held>> {
+        let lock = self.store()?.lock();
+        let (releases, found) = (self.releases.clone(), self.found.0.clone());
+        let held = HeldChunk::new(stored.clone(), releases, found, lock);
+        Some(Arc::new(held))
     }
 }

@@ -136,8 +136,9 @@ pub enum Event {
         /// Where it is.
         path: std::path::PathBuf,
     },
-    /// A directory of the library's could not be read when the data directory was opened. It is left
-    /// alone, and tried again at the next start.
+    /// A directory of the library's cannot be read: the disk denies it, or a later version of the
+    /// library wrote it. It is left alone, and tried again at the next start; if it is a chunk's, that
+    /// is no longer visible.
     #[non_exhaustive]
     Unreadable {
         /// Where it is.

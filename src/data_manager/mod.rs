@@ -11,16 +11,19 @@
 //! | `download.rs` | one download, along the six arrows of the diagram |
 //! | `transfer.rs` | what the jobs of one attempt share |
 //! | `assigning.rs` | how an assignment gets to the planner |
-//! | `releases.rs` | how a dropped guard reaches the planner |
+//! | `held.rs`, `releases.rs` | what guards share, and how a dropped one reaches the planner |
+//! | `checking.rs` | what was found on disk is looked at behind the start |
 //! | `sources.rs` | which source serves which scheme |
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
 mod assigning;
 mod builder;
+mod checking;
 mod chunk_task;
 mod core;
 mod download;
 mod events;
+mod held;
 mod planner;
 mod releases;
 mod sources;
@@ -179,7 +182,7 @@ impl DataManagerImpl {
         });
         core.report_findings(scan.findings);
         drop(core.spawn(Core::attend_to_releases(Arc::downgrade(&core))));
-        drop(core.spawn(Core::check_behind(Arc::downgrade(&core), scan.chunks)));
+        drop(core.spawn(checking::check_behind(Arc::downgrade(&core), scan.chunks)));
         Ok(DataManagerImpl {
             core,
             data_dir,

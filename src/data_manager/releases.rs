@@ -3,7 +3,6 @@
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
-use crate::data_catalogue::OnRelease;
 use crate::data_chunk::ChunkId;
 use crate::data_source::Generation;
 use crate::io_operation::{Completer, IoOperation};
@@ -43,18 +42,14 @@ impl Releases {
         self.receiver.try_iter().take(limit).collect()
     }
 
-    pub(super) fn ring(&self) {
+    /// The last reference is gone. Called by whoever dropped it, on any thread, possibly with locks
+    /// held that this crate knows nothing of: it hands the news over and returns.
+    pub(super) fn released(&self, chunk_id: ChunkId, generation: Generation) {
+        // It cannot fail: the receiver is in this very struct.
+        let _ = self.sender.send((chunk_id, generation));
         let completer = self.bell.lock().take();
         if let Some(completer) = completer {
             completer.complete(());
         }
-    }
-}
-
-impl OnRelease for Releases {
-    fn released(&self, chunk_id: ChunkId, generation: Generation) {
-        // It cannot fail: the receiver is in this very struct.
-        let _ = self.sender.send((chunk_id, generation));
-        self.ring();
     }
 }

@@ -236,7 +236,7 @@ pub struct Counters {
     pub downloaded_bytes: u64,
     /// Directories moved to quarantine.
     pub quarantined: u64,
-    /// Directories that could not be read when the directory was opened; they were left alone.
+    /// Directories of the library's that could not be read; they were left alone.
     pub unreadable: u64,
     /// Things that are not the library's, found when the directory was opened.
     pub foreign: u64,

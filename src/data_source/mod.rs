@@ -28,7 +28,8 @@ pub(crate) use fetch::{
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
 pub(crate) use local::{
-    CommitError, Finding, FoundPartial, Generation, Removed, Staging, StagingKey, StoredChunk,
+    CommitError, DirLock, Finding, FoundPartial, Generation, Removed, Staging, StagingKey,
+    StoredChunk,
 };
 pub use local::{Durability, LocalDataSource};
 pub(crate) use rate::RateFloor;

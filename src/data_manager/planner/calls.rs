@@ -1,5 +1,6 @@
 //! What callers ask for, and what is found on disk.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::entry::{Entry, Leaving, Phase, Tombstone, Visible, Wanted};
@@ -99,33 +100,58 @@ impl Planner {
         error: Error,
     ) {
         self.edit(id, |entry, board| {
-            let same = |visible: &mut Visible| visible.stored.generation == generation;
-            let Some(visible) = entry.visible.take_if(same) else {
+            let Some(visible) = entry.withdraw(generation, board) else {
                 return;
             };
-            board.act(Action::Retract(id));
-            board.emit(Event::Damaged {
-                chunk_id: id,
-                error,
-            });
+            let chunk_id = id;
+            board.emit(Event::Damaged { chunk_id, error });
             entry.leaving.push(Leaving::new(visible, true));
             board.fresh.push(id);
-            let Some(wanted) = entry.wanted.take() else {
-                return;
-            };
-            if wanted.spec.has_urls() {
-                let priority = wanted.priority;
-                let again = entry
-                    .wanted
-                    .insert(Wanted::new(wanted.spec, Completion::new()));
-                again.priority = priority;
-                entry.settle(now, board);
+            entry.want_anew(now, board);
+        });
+    }
+
+    /// A visible chunk cannot be read. It may be whole: it is left where it is, and looked at again
+    /// at the next start.
+    pub(in crate::data_manager) fn unreadable(
+        &mut self,
+        now: Moment,
+        (id, generation): (ChunkId, Generation),
+        path: PathBuf,
+        error: Error,
+    ) {
+        self.edit(id, |entry, board| {
+            if entry.withdraw(generation, board).is_some() {
+                board.counters.unreadable += 1;
+                board.emit(Event::Unreadable { path, error });
+                entry.want_anew(now, board);
             }
         });
     }
 }
 
 impl Entry {
+    /// Takes a generation out of view, if it is the visible one.
+    fn withdraw(&mut self, generation: Generation, board: &mut Board) -> Option<Visible> {
+        let same = |visible: &mut Visible| visible.stored.generation == generation;
+        let visible = self.visible.take_if(same)?;
+        board.act(Action::Retract(visible.stored.spec.id));
+        Some(visible)
+    }
+
+    /// What was visible is not what it was: it is fetched again, if it is known from where.
+    fn want_anew(&mut self, now: Moment, board: &mut Board) {
+        let Some(wanted) = self.wanted.take() else {
+            return;
+        };
+        if wanted.spec.has_urls() {
+            let priority = wanted.priority;
+            let again = Wanted::new(wanted.spec, Completion::new());
+            self.wanted.insert(again).priority = priority;
+            self.settle(now, board);
+        }
+    }
+
     pub(super) fn want(
         &mut self,
         now: Moment,

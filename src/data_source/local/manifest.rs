@@ -11,9 +11,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::layout::{ChunkName, Generation};
-use crate::data_chunk::{ChunkId, ChunkSpec, DatasetId, FileSpec, MANIFEST_NAME, check_file_name};
-use crate::data_chunk::{hex_decode, hex_encode};
+use super::layout::ChunkName;
+use super::stored::{Contents, FileSums};
+use crate::data_chunk::{ChunkFile, ChunkId, ChunkSpec, DatasetId, FileSpec, MANIFEST_NAME};
+use crate::data_chunk::{check_file_name, fingerprint, hex_decode, hex_encode};
 use crate::data_source::FetchedFile;
 use crate::error::{Error, ErrorKind};
 
@@ -94,7 +95,7 @@ impl Manifest {
         dir: &Path,
         dataset_id: DatasetId,
         name: &ChunkName,
-    ) -> Result<StoredFiles, Error> {
+    ) -> Result<Contents, Error> {
         let bytes = read_bounded(&dir.join(MANIFEST_NAME)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => damaged("the manifest is missing").with_chunk(name.id),
             io::ErrorKind::InvalidData => {
@@ -104,16 +105,17 @@ impl Manifest {
             _ => Error::io("read the manifest", error).with_chunk(name.id),
         })?;
         if version_of(&bytes).is_some_and(|version| version > VERSION) {
-            let later = io::Error::other("a later version of this library wrote it");
-            return Err(Error::io("read the manifest", later).with_chunk(name.id));
+            let reason = "cannot read the manifest: a later version of this library wrote it";
+            return Err(Error::new(ErrorKind::Denied, reason).with_chunk(name.id));
         }
-        let stored = parse(&bytes).map_err(|reason| damaged(reason).with_chunk(name.id))?;
-        let agrees = stored.spec.id == name.id
-            && stored.spec.dataset_id == dataset_id
-            && stored.spec.block_range == name.block_range
-            && stored.len_bytes() == Some(name.len_bytes);
+        let read = parse(&bytes).map_err(|reason| damaged(reason).with_chunk(name.id))?;
+        let agrees = read.id == name.id
+            && read.dataset_id == dataset_id
+            && read.block_range == name.block_range
+            && read.fingerprint() == name.fingerprint
+            && read.contents.len_bytes() == Some(name.len_bytes);
         if agrees {
-            Ok(stored)
+            Ok(read.contents)
         } else {
             Err(damaged("name and manifest disagree").with_chunk(name.id))
         }
@@ -121,28 +123,27 @@ impl Manifest {
 
     /// The names of the files that the manifest in `dir` lists; none where it cannot be read.
     pub(super) fn names(dir: &Path) -> Vec<String> {
-        let stored = read_bounded(&dir.join(MANIFEST_NAME))
-            .ok()
-            .and_then(|b| parse(&b).ok());
-        let files = stored.map(|stored| stored.spec.files).unwrap_or_default();
+        let bytes = read_bounded(&dir.join(MANIFEST_NAME)).ok();
+        let read = bytes.and_then(|bytes| parse(&bytes).ok());
+        let files = read.map(|read| read.contents.files).unwrap_or_default();
         files.into_iter().map(|file| file.name).collect()
     }
 }
 
 /// What a manifest says, checked like any other input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct StoredFiles {
-    /// Without URLs.
-    pub(super) spec: ChunkSpec,
-    /// Length and XXH3-64 of each file, in the order of `spec.files`.
-    pub(super) files: Vec<FetchedFile>,
+struct ReadBack {
+    id: ChunkId,
+    dataset_id: DatasetId,
+    block_range: Range<u64>,
+    contents: Contents,
 }
 
-impl StoredFiles {
-    fn len_bytes(&self) -> Option<u64> {
-        self.files
-            .iter()
-            .try_fold(0u64, |sum, file| sum.checked_add(file.len_bytes))
+impl ReadBack {
+    fn fingerprint(&self) -> u64 {
+        let files = self.contents.files.iter().zip(&self.contents.sums);
+        let files = files.map(|(file, sums)| (file.name.as_str(), sums.sha256.as_ref()));
+        fingerprint((&self.id, &self.dataset_id), &self.block_range, files)
     }
 }
 
@@ -157,7 +158,7 @@ fn version_of(bytes: &[u8]) -> Option<u32> {
 }
 
 /// Parses what [`Manifest::to_json`] writes, and nothing that it would write differently.
-fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
+fn parse(bytes: &[u8]) -> Result<ReadBack, &'static str> {
     let Envelope { manifest, checksum } =
         serde_json::from_slice(bytes).map_err(|_| "the manifest is not valid JSON of its kind")?;
     if manifest.version != VERSION {
@@ -173,35 +174,30 @@ fn parse(bytes: &[u8]) -> Result<StoredFiles, &'static str> {
         return Err("the manifest describes an empty chunk");
     }
     let mut files = Vec::with_capacity(manifest.files.len());
-    let mut fetched = Vec::with_capacity(manifest.files.len());
+    let mut sums = Vec::with_capacity(manifest.files.len());
     for entry in manifest.files {
         check_file_name(&entry.name).map_err(|_| "the manifest names a file that may not be")?;
-        let (len_bytes, xxh3) = (entry.len_bytes, parse_xxh3(&entry.xxh3)?);
         let sha256 = entry
             .sha256
             .as_deref()
-            .map(|text| hex_decode(text).ok_or("bad sha256"));
-        fetched.push(FetchedFile { len_bytes, xxh3 });
-        files.push(FileSpec {
-            name: entry.name,
-            url: String::new(),
-            scheme: "".into(),
+            .map(|text| hex_decode(text).ok_or("the manifest has a malformed digest"));
+        sums.push(FileSums {
+            xxh3: parse_xxh3(&entry.xxh3)?,
             sha256: sha256.transpose()?,
         });
+        files.push(ChunkFile::new(entry.name, entry.len_bytes));
     }
     if !files.is_sorted_by(|a, b| a.name < b.name) {
         return Err("the manifest's files are out of order");
     }
-    let spec = ChunkSpec {
+    Ok(ReadBack {
         id,
         dataset_id,
         block_range: manifest.block_range,
-        files,
-        said: 0,
-    };
-    Ok(StoredFiles {
-        spec,
-        files: fetched,
+        contents: Contents {
+            files: files.into(),
+            sums: sums.into(),
+        },
     })
 }
 
@@ -232,72 +228,58 @@ pub(super) fn damaged(reason: &str) -> Error {
     Error::new(ErrorKind::Damaged, reason)
 }
 
-/// The name of the directory that a chunk with these files gets.
-pub(super) fn name_for(
-    spec: &ChunkSpec,
-    fetched: &[FetchedFile],
-    generation: Generation,
-) -> ChunkName {
-    ChunkName {
-        block_range: spec.block_range.clone(),
-        id: spec.id,
-        len_bytes: fetched.iter().map(|file| file.len_bytes).sum(),
-        generation,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_chunk::DataChunk;
 
-    fn sample() -> Manifest {
-        let files = ["a", "b"].map(|name| FileSpec {
-            name: name.to_owned(),
-            url: "http://h/canary".to_owned(),
-            scheme: "http".into(),
-            sha256: (name == "b").then_some([7; 32]),
-        });
-        let spec = ChunkSpec {
+    fn sample() -> (ChunkSpec, Manifest) {
+        let digest = format!("#sha256={}", "07".repeat(32));
+        let files = [("a", ""), ("b", &digest)];
+        let url = |digest: &str| format!("http://h/canary{digest}");
+        let files = files.map(|(name, digest)| (name.to_owned(), url(digest)));
+        let spec = ChunkSpec::check(DataChunk {
             id: [1; 32],
             dataset_id: [2; 32],
             block_range: 0..35,
-            files: files.to_vec(),
-            said: 0,
-        };
+            files: files.into(),
+        });
         let fetched = [1, 2].map(|len_bytes| FetchedFile {
             len_bytes,
             xxh3: len_bytes << 60,
         });
-        Manifest::new(&spec, &fetched)
+        let spec = spec.unwrap();
+        let manifest = Manifest::new(&spec, &fetched);
+        (spec, manifest)
     }
 
     #[test]
     fn reads_back_without_urls() {
-        let json = sample().to_json();
+        let (spec, manifest) = sample();
+        let json = manifest.to_json();
         assert!(!String::from_utf8(json.clone()).unwrap().contains("canary"));
-        let stored = parse(&json).unwrap();
-        assert_eq!(Manifest::new(&stored.spec, &stored.files), sample());
-        assert_eq!(stored.len_bytes(), Some(3));
+        let read = parse(&json).unwrap();
+        assert_eq!(read.fingerprint(), spec.fingerprint);
+        assert_eq!((read.id, read.dataset_id), (spec.id, spec.dataset_id));
+        let Contents { files, sums } = read.contents;
+        let names: Vec<_> = files.iter().map(|f| (&*f.name, f.len_bytes)).collect();
+        assert_eq!(names, [("a", 1), ("b", 2)]);
+        assert_eq!(sums[1].xxh3, 2 << 60);
+        assert_eq!(sums[1].sha256, Some([7; 32]));
     }
 
     #[test]
     fn any_changed_byte_is_noticed() {
-        let json = sample().to_json();
+        let json = sample().1.to_json();
+        let whole = parse(&json).unwrap();
         for at in 0..json.len() {
             let mut bad = json.clone();
             bad[at] ^= 1;
-            if let Ok(stored) = parse(&bad) {
+            if let Ok(read) = parse(&bad) {
                 // White space may change without a change of meaning; nothing else may.
-                assert_eq!(
-                    Manifest::new(&stored.spec, &stored.files),
-                    sample(),
-                    "byte {at}"
-                );
-                assert!(
-                    json[at].is_ascii_whitespace(),
-                    "byte {at} of {:?}",
-                    json[at] as char
-                );
+                assert_eq!(read, whole, "byte {at}");
+                let changed = json[at];
+                assert!(changed.is_ascii_whitespace(), "byte {at}: {changed}");
             }
         }
         assert!(parse(&json[..json.len() / 2]).is_err());

@@ -17,6 +17,7 @@ mod lock;
 mod manifest;
 mod scan;
 mod staging;
+mod stored;
 
 use std::collections::HashSet;
 use std::fs;
@@ -29,9 +30,10 @@ pub use disk::Durability;
 use disk::{Disk, gone_is_fine};
 pub(crate) use layout::{Generation, StagingKey};
 pub(crate) use lock::DirLock;
-use manifest::{Manifest, damaged, name_for};
+use manifest::{Manifest, damaged};
 pub(crate) use scan::{Finding, FoundPartial, Scan};
 pub(crate) use staging::{Part, Progress, Staging, Version};
+pub(crate) use stored::StoredChunk;
 
 use parking_lot::Mutex;
 
@@ -44,7 +46,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct LocalDataSource {
     /// Absolute: what a guard shows must not change with the current directory.
-    root: PathBuf,
+    root: Arc<Path>,
     disk: Disk,
     lock: Arc<DirLock>,
     /// Of staged files that broke off.
@@ -72,33 +74,6 @@ impl CommitError {
     }
 }
 
-/// A chunk on disk.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredChunk {
-    /// What it is; without URLs where it was found on disk.
-    pub(crate) spec: Arc<ChunkSpec>,
-    /// Length and checksum of each file, in the order of `spec.files`.
-    pub(crate) files: Arc<[FetchedFile]>,
-    pub(crate) generation: Generation,
-    /// Its directory.
-    pub(crate) path: Arc<Path>,
-}
-
-impl StoredChunk {
-    pub(crate) fn len_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.len_bytes).sum()
-    }
-
-    /// The dataset's directory and the name of this chunk's directory in it.
-    fn place(&self) -> (&Path, String) {
-        let parent = self.path.parent().unwrap_or(&self.path);
-        (
-            parent,
-            name_for(&self.spec, &self.files, self.generation).format(),
-        )
-    }
-}
-
 /// What became of a directory that was to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Removed {
@@ -115,8 +90,9 @@ impl LocalDataSource {
     /// [`Locked`](crate::ErrorKind::Locked) at once if another owner holds it; otherwise what the
     /// file system said. What is in the directory never makes it fail.
     pub(crate) fn open(root: &Path, durability: Durability) -> Result<(Self, Scan), Error> {
-        let root = std::path::absolute(root)
-            .map_err(|error| Error::io("find the data directory", error))?;
+        let root: Arc<Path> = std::path::absolute(root)
+            .map_err(|error| Error::io("find the data directory", error))?
+            .into();
         let disk = Disk::new(durability);
         make_root(&root)?;
         let lock = Arc::new(DirLock::take(&root)?);
@@ -127,7 +103,7 @@ impl LocalDataSource {
             layout::QUARANTINE,
         ];
         disk.make_dirs(&root, &own)?;
-        let (scan, next) = scan::scan(&root, disk)?;
+        let (scan, next) = scan::scan(&root)?;
         let next_generation = AtomicU64::new(next);
         Ok((
             LocalDataSource {
@@ -170,11 +146,11 @@ impl LocalDataSource {
         let stored = self
             .seal(staging, spec, fetched)
             .map_err(CommitError::not_there)?;
-        let (parent, name) = stored.place();
+        let (parent, name) = place(&stored);
         let staging = (self.root.join(layout::STAGING), StagingKey::of(spec).dir());
         match self.disk.rename((&staging.0, &staging.1), (parent, &name)) {
             Ok(()) => Ok(stored),
-            Err(error) if stored.path.symlink_metadata().is_err() => {
+            Err(error) if stored.path().symlink_metadata().is_err() => {
                 Err(CommitError::not_there(error))
             }
             // It is in its place, but would perhaps not be after a power cut.
@@ -215,13 +191,14 @@ impl LocalDataSource {
         let generation = self.next_generation.fetch_add(1, Ordering::SeqCst);
         let dataset = layout::dataset_dir(&spec.dataset_id);
         self.make_dataset_dir(&dataset)?;
-        let name = name_for(spec, fetched, generation).format();
-        Ok(StoredChunk {
-            spec: spec.clone(),
-            files: fetched.into(),
+        let root = self.root.clone();
+        Ok(StoredChunk::new(
+            root,
+            spec.clone(),
+            fetched,
             generation,
-            path: self.root.join(dataset).join(name).into(),
-        })
+            None,
+        ))
     }
 
     /// Creates a dataset's directory and makes its entry last, once in this store's life: that it
@@ -266,20 +243,22 @@ impl LocalDataSource {
     /// Removes a chunk that nobody refers to any more. May be called again after an error.
     pub(crate) fn remove(&self, chunk: &StoredChunk) -> Result<Removed, Error> {
         let trash = self.root.join(layout::TRASH);
-        let (parent, name) = chunk.place();
-        if chunk.path.symlink_metadata().is_ok() {
+        let (parent, name) = place(chunk);
+        if chunk.path().symlink_metadata().is_ok() {
             self.disk.rename((parent, &name), (&trash, &name))?;
         } else {
             // An earlier call got as far as the rename, or somebody removed the directory, perhaps
             // with all of its dataset.
             self.disk.sync_dir_if_there(parent)?;
         }
-        let names: Vec<&str> = chunk
-            .spec
-            .files
-            .iter()
-            .map(|file| file.name.as_str())
-            .collect();
+        let names = match chunk.contents() {
+            Some(contents) => contents
+                .files
+                .iter()
+                .map(|file| file.name.clone())
+                .collect(),
+            None => Manifest::names(&trash.join(&name)),
+        };
         let removed = scan::remove_listed(&self.root, self.disk, &name, &names)?;
         self.exhume(chunk)?;
         Ok(removed)
@@ -288,8 +267,8 @@ impl LocalDataSource {
     /// Moves a chunk that does not add up, and that nobody refers to any more, out of the way.
     pub(crate) fn quarantine(&self, chunk: &StoredChunk) -> Result<PathBuf, Error> {
         let quarantine = self.root.join(layout::QUARANTINE);
-        let (parent, name) = chunk.place();
-        if chunk.path.symlink_metadata().is_ok() {
+        let (parent, name) = place(chunk);
+        if chunk.path().symlink_metadata().is_ok() {
             self.disk.rename((parent, &name), (&quarantine, &name))?;
         }
         self.exhume(chunk)?;
@@ -300,12 +279,14 @@ impl LocalDataSource {
         Ok(kept)
     }
 
-    /// Whether the chunk's files are there with their sizes.
+    /// Whether the chunk's manifest says what its directory's name says, and its files are there
+    /// with their sizes.
     pub(crate) fn check(&self, chunk: &StoredChunk) -> Result<(), Error> {
-        for (file, stored) in chunk.spec.files.iter().zip(chunk.files.iter()) {
-            check_file(&chunk.path.join(&file.name), stored.len_bytes)
+        for file in &chunk.read_contents()?.files {
+            check_file(&chunk.path().join(&file.name), file.len_bytes)
                 .map_err(|error| error.with_chunk(chunk.spec.id).with_file(&file.name))?;
         }
+        chunk.set_checked();
         Ok(())
     }
 
@@ -313,6 +294,12 @@ impl LocalDataSource {
     pub(crate) fn empty_trash(&self) -> Result<(), Error> {
         scan::empty_trash(&self.root, self.disk)
     }
+}
+
+/// The dataset's directory, and the name of the chunk's directory in it.
+fn place(chunk: &StoredChunk) -> (&Path, String) {
+    let path = chunk.path();
+    (path.parent().unwrap_or(path), chunk.dir())
 }
 
 /// Creates the directory and its parents, and makes the new entries last.

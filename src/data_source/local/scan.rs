@@ -1,6 +1,6 @@
 //! What opening finds, and how leftovers are cleared.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use super::manifest::Manifest;
 use super::staging::PART_EXTENSION;
 use super::{Removed, StoredChunk};
 use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// What a data directory held when it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
-    /// Whole chunks, at most one for each id.
+    /// Chunks, at most one for each id, ascending by that.
     pub(crate) chunks: Vec<StoredChunk>,
     /// Deleted, or replaced by a later generation, when the last owner ended: to be removed.
     pub(crate) doomed: Vec<StoredChunk>,
@@ -42,45 +42,40 @@ pub(crate) struct FoundPartial {
 pub(crate) enum Finding {
     /// Not ours; it was left alone.
     Foreign(PathBuf),
-    /// A chunk's directory that did not add up; it was moved to `path`.
-    Quarantined {
-        chunk_id: ChunkId,
-        path: PathBuf,
-        error: Error,
-    },
-    /// A directory of ours that could neither be read nor moved; it was left alone.
+    /// A directory of ours that could not be read; it was left alone.
     Unreadable { path: PathBuf, error: Error },
 }
 
 /// Reads the directory; returns what is there and the next free generation.
-pub(super) fn scan(root: &Path, disk: Disk) -> Result<(Scan, Generation), Error> {
+///
+/// Of a chunk, only the name of its directory: it got that in the one rename that its commit is,
+/// when all else was there, so it says what is in it. Whether that is still true is looked at behind
+/// the start.
+pub(super) fn scan(root: &Arc<Path>) -> Result<(Scan, Generation), Error> {
     let mut scanner = Scanner {
         root,
-        disk,
         tombstones: HashSet::new(),
-        latest: BTreeMap::new(),
+        found: Vec::new(),
         scan: Scan::default(),
         next: 1,
     };
     scanner.tombstones()?;
     scanner.datasets()?;
+    scanner.sort_out();
     scanner.count_generations(layout::TRASH)?;
     scanner.count_generations(layout::QUARANTINE)?;
     scanner.forget_stale_tombstones();
     scanner.staging()?;
     let next = scanner.next_generation();
-    let Scanner {
-        latest, mut scan, ..
-    } = scanner;
-    scan.chunks = latest.into_values().collect();
-    Ok((scan, next))
+    Ok((scanner.scan, next))
 }
 
 struct Scanner<'a> {
-    root: &'a Path,
-    disk: Disk,
+    root: &'a Arc<Path>,
     tombstones: HashSet<(Generation, ChunkId)>,
-    latest: BTreeMap<ChunkId, StoredChunk>,
+    /// Every chunk directory, with what it is sorted by at hand: to look it up in each chunk would
+    /// cost more than all the rest.
+    found: Vec<(ChunkId, Generation, StoredChunk)>,
     scan: Scan,
     next: Generation,
 }
@@ -125,83 +120,54 @@ impl Scanner<'_> {
 
     /// A dataset that cannot be read is reported and skipped: the others must come up.
     fn dataset(&mut self, dir: &Path, dataset_id: DatasetId) {
-        let found = match entries(dir) {
-            Ok(found) => found,
-            Err(error) => {
-                self.scan.findings.push(Finding::Unreadable {
-                    path: dir.to_owned(),
-                    error,
-                });
-                return;
+        let read = fs::read_dir(dir).and_then(|entries| {
+            for entry in entries {
+                self.chunk(dataset_id, &entry?);
             }
-        };
-        for entry in found {
-            let name = entry.file_name();
-            match name.to_str().and_then(ChunkName::parse) {
-                Some(name) if is_dir(&entry) => self.chunk(dir, dataset_id, &name),
-                _ => self.foreign(&entry),
-            }
+            Ok(())
+        });
+        if let Err(error) = read {
+            let error = Error::io("read a dataset's directory", error);
+            let path = dir.to_owned();
+            self.scan.findings.push(Finding::Unreadable { path, error });
         }
     }
 
-    fn chunk(&mut self, dir: &Path, dataset_id: DatasetId, name: &ChunkName) {
-        self.next = self.next.max(name.generation.saturating_add(1));
-        let path = dir.join(name.format());
-        match Manifest::read(&path, dataset_id, name) {
-            Err(error) if error.kind() == ErrorKind::Damaged => self.set_aside(dir, name, error),
-            // What cannot be read now may be whole: it is neither shown nor touched.
-            Err(error) => {
-                let path = path.clone();
-                self.scan.findings.push(Finding::Unreadable { path, error });
+    fn chunk(&mut self, dataset_id: DatasetId, entry: &DirEntry) {
+        let name = entry.file_name();
+        match name.to_str().and_then(ChunkName::parse) {
+            Some(name) if is_dir(entry) => {
+                self.next = self.next.max(name.generation.saturating_add(1));
+                let (id, generation) = (name.id, name.generation);
+                let stored = StoredChunk::found(self.root.clone(), dataset_id, name);
+                self.found.push((id, generation, stored));
             }
-            Ok(stored) => self.keep(StoredChunk {
-                spec: Arc::new(stored.spec),
-                files: stored.files.into(),
-                generation: name.generation,
-                path: path.into(),
-            }),
+            _ => self.foreign(entry),
         }
     }
 
     /// One generation of an id is wanted, the one that was committed last and not deleted.
-    fn keep(&mut self, chunk: StoredChunk) {
-        let id = chunk.spec.id;
-        if self.tombstones.remove(&(chunk.generation, id)) {
-            self.scan.doomed.push(chunk);
-            return;
-        }
-        match self.latest.remove(&id) {
-            Some(other) if other.generation > chunk.generation => {
-                self.latest.insert(id, other);
-                self.scan.doomed.push(chunk);
-            }
-            older => {
-                self.scan.doomed.extend(older);
-                self.latest.insert(id, chunk);
-            }
-        }
-    }
-
-    fn set_aside(&mut self, dir: &Path, name: &ChunkName, error: Error) {
-        let quarantine = self.root.join(layout::QUARANTINE);
-        let text = name.format();
-        let finding = match self.disk.rename((dir, &text), (&quarantine, &text)) {
-            Ok(()) => {
-                let path = quarantine.join(text);
-                // If that fails it is done behind the start.
-                let _ = disguise(&path);
-                Finding::Quarantined {
-                    chunk_id: name.id,
-                    path,
-                    error,
-                }
-            }
-            Err(_) => Finding::Unreadable {
-                path: dir.join(text),
-                error,
-            },
+    fn sort_out(&mut self) {
+        // Two that differ in nothing else but their dataset are no work of ours; which of them is
+        // taken must not depend on the order in which the disk names them.
+        let order = |(id, generation, stored): &(ChunkId, Generation, StoredChunk)| {
+            (*id, *generation, stored.spec.dataset_id)
         };
-        self.scan.findings.push(finding);
+        self.found.sort_unstable_by(|a, b| {
+            let ids = a.0.cmp(&b.0);
+            ids.then_with(|| order(a).cmp(&order(b)))
+        });
+        let mut of_id = None;
+        for (id, generation, stored) in std::mem::take(&mut self.found).into_iter().rev() {
+            let buried = self.tombstones.remove(&(generation, id));
+            if buried || of_id == Some(id) {
+                self.scan.doomed.push(stored);
+            } else {
+                of_id = Some(id);
+                self.scan.chunks.push(stored);
+            }
+        }
+        self.scan.chunks.reverse();
     }
 
     fn count_generations(&mut self, dir: &str) -> Result<(), Error> {
@@ -358,7 +324,6 @@ fn empty_trash_entry(root: &Path, disk: Disk, entry: &DirEntry) -> Result<(), Er
             .map_err(|error| Error::io("empty the trash", error))?;
     } else if ChunkName::parse(name).is_some() {
         let names = Manifest::names(&entry.path());
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         remove_listed(root, disk, name, &names)?;
     }
     Ok(())
@@ -371,12 +336,12 @@ pub(super) fn remove_listed(
     root: &Path,
     disk: Disk,
     name: &str,
-    files: &[&str],
+    files: &[String],
 ) -> Result<Removed, Error> {
     let (trash, quarantine) = (root.join(layout::TRASH), root.join(layout::QUARANTINE));
     let dir = trash.join(name);
     let mut foreign = false;
-    for file in files.iter().chain([&MANIFEST_NAME]) {
+    for file in files.iter().map(String::as_str).chain([MANIFEST_NAME]) {
         match gone_is_fine(fs::remove_file(dir.join(file))) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => foreign = true,

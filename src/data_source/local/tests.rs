@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::*;
 use crate::data_chunk::DataChunk;
 use crate::data_source::checksums::Checksums;
+use crate::data_source::local::layout::ChunkName;
 use crate::data_source::local::staging::Progress;
 
 fn spec(n: u8) -> Arc<ChunkSpec> {
@@ -74,23 +75,24 @@ fn a_committed_chunk_is_its_files_and_its_manifest() {
     let (store, scan) = open(&dir);
     assert!(scan.chunks.is_empty() && scan.findings.is_empty());
     let stored = commit(&store, 1);
-    assert_eq!(names(&stored.path), ["_chunk.json", "a", "b"]);
+    assert_eq!(names(stored.path()), ["_chunk.json", "a", "b"]);
     assert_eq!(stored.len_bytes(), 2);
     assert!(names(&dir.path().join("_staging")).is_empty());
     store.check(&stored).unwrap();
     for path in [
-        stored.path.to_path_buf(),
-        stored.path.join("a"),
-        stored.path.join(MANIFEST_NAME),
+        stored.path().to_path_buf(),
+        stored.path().join("a"),
+        stored.path().join(MANIFEST_NAME),
     ] {
         let mode = fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{mode:o}");
     }
     drop(store);
     let (_store, scan) = open(&dir);
-    assert_eq!(scan.chunks[0].path, stored.path);
+    assert_eq!(scan.chunks[0].path(), stored.path());
     assert!(scan.chunks[0].spec.same_content(&stored.spec));
-    assert_eq!(scan.chunks[0].files, stored.files);
+    let read = scan.chunks[0].read_contents().unwrap();
+    assert_eq!(Some(read), stored.contents());
 }
 
 #[test]
@@ -147,8 +149,8 @@ fn a_small_file_that_was_not_committed_is_fetched_again() {
     // What lies there without a record is not taken for anything.
     let (staging, fetched) = stage(&store, &spec(1));
     let stored = store.commit(&staging, &spec(1), &fetched).unwrap();
-    assert_eq!(fs::read(stored.path.join("a")).unwrap(), b"a");
-    assert_eq!(names(&stored.path), ["_chunk.json", "a", "b"]);
+    assert_eq!(fs::read(stored.path().join("a")).unwrap(), b"a");
+    assert_eq!(names(stored.path()), ["_chunk.json", "a", "b"]);
 }
 
 #[test]
@@ -184,9 +186,9 @@ fn a_removal_may_be_repeated_from_wherever_it_broke_off() {
     let stored = commit(&store, 1);
     store.bury(&stored).unwrap();
     store.bury(&stored).unwrap();
-    let name = stored.path.file_name().unwrap().to_owned();
+    let name = stored.path().file_name().unwrap().to_owned();
     // As after a failure between the rename and the rest.
-    fs::rename(&stored.path, dir.path().join("_trash").join(&name)).unwrap();
+    fs::rename(stored.path(), dir.path().join("_trash").join(&name)).unwrap();
     fs::remove_file(dir.path().join("_trash").join(&name).join("a")).unwrap();
     assert_eq!(store.remove(&stored).unwrap(), Removed::Gone);
     assert_eq!(store.remove(&stored).unwrap(), Removed::Gone);
@@ -221,8 +223,8 @@ fn the_trash_is_emptied_of_what_is_ours() {
     let (whole, foreign) = (commit(&store, 1), commit(&store, 2));
     let trash = dir.path().join("_trash");
     for stored in [&whole, &foreign] {
-        let name = stored.path.file_name().unwrap().to_owned();
-        fs::rename(&stored.path, trash.join(&name)).unwrap();
+        let name = stored.path().file_name().unwrap().to_owned();
+        fs::rename(stored.path(), trash.join(&name)).unwrap();
         if stored.generation == foreign.generation {
             fs::write(trash.join(name).join("theirs"), "x").unwrap();
         }
@@ -234,7 +236,7 @@ fn the_trash_is_emptied_of_what_is_ours() {
     let kept = dir
         .path()
         .join("_quarantine")
-        .join(foreign.path.file_name().unwrap());
+        .join(foreign.path().file_name().unwrap());
     assert_eq!(names(&kept), ["theirs"]);
 }
 
@@ -245,14 +247,51 @@ fn a_manifest_that_is_no_file_is_damage_and_stops_nobody() {
     let stored = commit(&store, 1);
     commit(&store, 2);
     drop(store);
-    let manifest = stored.path.join(MANIFEST_NAME);
+    let manifest = stored.path().join(MANIFEST_NAME);
     fs::remove_file(&manifest).unwrap();
     fs::create_dir(&manifest).unwrap();
-    let (_store, scan) = open(&dir);
-    assert_eq!(scan.chunks.len(), 1);
-    assert!(
-        matches!(scan.findings[..], [Finding::Quarantined { chunk_id, .. }] if chunk_id == [1; 32])
-    );
+    let (store, scan) = open(&dir);
+    assert_eq!((scan.chunks.len(), scan.findings.len()), (2, 0));
+    let error = store.check(&scan.chunks[0]).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Damaged);
+    store.check(&scan.chunks[1]).unwrap();
+}
+
+#[test]
+fn names_that_do_not_agree_with_their_manifests_are_damage() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let path = commit(&store, 1).path().to_owned();
+    drop(store);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let said = ChunkName::parse(name).unwrap();
+    let lies = [
+        ChunkName {
+            block_range: 0..36,
+            ..said.clone()
+        },
+        ChunkName {
+            id: [2; 32],
+            ..said.clone()
+        },
+        ChunkName {
+            len_bytes: 3,
+            ..said.clone()
+        },
+        ChunkName {
+            fingerprint: !said.fingerprint,
+            ..said.clone()
+        },
+    ];
+    let mut at = path.clone();
+    for lie in lies {
+        let to = path.with_file_name(lie.format());
+        fs::rename(&at, &to).unwrap();
+        at = to;
+        let (store, scan) = open(&dir);
+        let error = store.check(&scan.chunks[0]).unwrap_err();
+        assert!(error.to_string().contains("disagree"), "{error}");
+    }
 }
 
 #[test]
@@ -260,7 +299,7 @@ fn damage_has_a_name() {
     let dir = tempdir().unwrap();
     let (store, _) = open(&dir);
     let stored = commit(&store, 1);
-    let file = stored.path.join("b");
+    let file = stored.path().join("b");
     fs::write(&file, "longer").unwrap();
     let error = store.check(&stored).unwrap_err();
     assert!(

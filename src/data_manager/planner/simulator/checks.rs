@@ -22,7 +22,7 @@ impl World {
         hold!(self, !on_disk.tombstone, "visible with a tombstone");
         hold!(self, !on_disk.condemned, "visible, and perhaps not whole");
         hold!(self, on_disk.lasts, "visible before it lasts");
-        let same_place = on_disk.stored.path == stored.path;
+        let same_place = on_disk.stored.path() == stored.path();
         hold!(self, same_place, "at another place");
         hold!(
             self,

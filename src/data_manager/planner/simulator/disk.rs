@@ -97,17 +97,13 @@ impl Disk {
     pub(super) fn commit(
         &mut self,
         spec: &Arc<ChunkSpec>,
-        files: Vec<FetchedFile>,
+        files: &[FetchedFile],
         attempt: u64,
     ) -> StoredChunk {
         self.next_generation += 1;
         let generation = self.next_generation;
-        let stored = StoredChunk {
-            spec: spec.clone(),
-            files: files.into(),
-            generation,
-            path: Arc::from(Path::new(&format!("{generation}"))),
-        };
+        let root = Arc::from(Path::new("/disk"));
+        let stored = StoredChunk::new(root, spec.clone(), files, generation, None);
         self.staging.remove(&StagingKey::of(spec));
         let on_disk = OnDisk {
             stored: stored.clone(),
@@ -174,14 +170,7 @@ impl Disk {
         for on_disk in self.chunks.values_mut() {
             (on_disk.lasts, on_disk.tombstone_lasts) = (true, true);
             (on_disk.condemned, on_disk.put_aside) = (false, false);
-            let mut spec = (*on_disk.stored.spec).clone();
-            for file in &mut spec.files {
-                file.url.clear();
-                file.scheme = "".into();
-            }
-            // As the manifest gives it back.
-            spec.said = 0;
-            on_disk.stored.spec = Arc::new(spec);
+            on_disk.stored = on_disk.stored.as_found();
         }
     }
 

@@ -11,7 +11,7 @@ use crate::data_manager::transfer::Transfer;
 use crate::data_source::{CommitError, FetchedFile, StagingKey, StoredChunk};
 impl World {
     /// A commit gets to its rename.
-    pub(super) fn commit(&mut self, transfer: Arc<Transfer>, files: Vec<FetchedFile>) -> Vec<Duty> {
+    pub(super) fn commit(&mut self, transfer: Arc<Transfer>, files: &[FetchedFile]) -> Vec<Duty> {
         let pause = Duty::Pause(self.millis(0..10));
         let count = files.len();
         let key = StagingKey::of(&transfer.spec);

@@ -1,0 +1,88 @@
+//! Looks behind the start at what was found on disk: opening believed the directories' names.
+//!
+//! One slice of chunks at a time, on one thread of the blocking pool. What somebody finds meanwhile
+//! goes to the front. A chunk whose manifest and files are what its name says stays as it is; one
+//! that does not add up is damaged; one that cannot be read for lack of permission leaves the view
+//! and is left alone. Any other trouble says nothing about the chunk, which is looked at again later.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::core::{Core, SLICE};
+use crate::data_source::{LocalDataSource, StoredChunk};
+use crate::error::{Error, ErrorKind};
+use crate::tasks_manager::sleep;
+
+/// When to look again at what could not be looked at.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+
+/// Empties the trash, and checks `chunks`.
+pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
+    let Some(strong) = core.upgrade() else { return };
+    let trash = strong.run_job(LocalDataSource::empty_trash).await;
+    strong.report_trouble(None, trash.err());
+    drop(strong);
+    let mut left = chunks;
+    loop {
+        let mut troubled = Vec::new();
+        let mut rest = left.into_iter();
+        loop {
+            let Some(core) = core.upgrade() else { return };
+            let slice = next_slice(&core, &mut rest);
+            if slice.is_empty() {
+                break;
+            }
+            let Some(again) = check_slice(&core, slice).await else {
+                return;
+            };
+            troubled.extend(again);
+        }
+        if troubled.is_empty() {
+            return;
+        }
+        left = troubled;
+        sleep(TRY_AGAIN).await;
+    }
+}
+
+/// What was found since the last slice, and then what comes next.
+fn next_slice(core: &Core, rest: &mut impl Iterator<Item = StoredChunk>) -> Vec<StoredChunk> {
+    let found = core.found_unchecked().take(SLICE);
+    let mut slice: Vec<StoredChunk> = found.collect();
+    let unchecked = rest.filter(|stored| !stored.is_checked());
+    slice.extend(unchecked.take(SLICE - slice.len()));
+    slice
+}
+
+/// Checks these, and returns those to look at again; `None` if there is nobody left to do it.
+async fn check_slice(core: &Arc<Core>, slice: Vec<StoredChunk>) -> Option<Vec<StoredChunk>> {
+    let look = move |store: &LocalDataSource| {
+        let unsound = |stored: StoredChunk| {
+            let error = store.check(&stored).err()?;
+            Some((stored, error))
+        };
+        Ok(slice.into_iter().filter_map(unsound).collect::<Vec<_>>())
+    };
+    let mut again = Vec::new();
+    for (stored, error) in core.run_job(look).await.ok()? {
+        again.extend(judge(core, stored, error));
+    }
+    Some(again)
+}
+
+/// Acts on what is wrong with a chunk; gives it back if that is nothing about the chunk.
+fn judge(core: &Arc<Core>, stored: StoredChunk, error: Error) -> Option<StoredChunk> {
+    let key = (stored.spec.id, stored.generation);
+    match error.kind() {
+        ErrorKind::Damaged => core.apply(|planner, now| planner.damaged(now, key, error)),
+        ErrorKind::Denied => {
+            let path = stored.path().to_owned();
+            core.apply(|planner, now| planner.unreadable(now, key, path, error));
+        }
+        _ => {
+            core.report_trouble(Some(key.0), Some(error));
+            return Some(stored);
+        }
+    }
+    None
+}
