@@ -194,7 +194,10 @@ fn everything_is_synced_before_it_is_announced() {
     // here are calls of one thread, or calls that wait for each other.
     let trace = Trace(text.lines().map(str::to_owned).collect());
 
-    let commit = trace.find(0, &["rename", "_staging/", "\"", "dataset_id=", "/chunk="]);
+    let commit = trace.find(
+        0,
+        &["rename", "/_staging>", "/data/dataset_id=", "\"chunk="],
+    );
     for (what, parts) in [
         ("a file", ["fsync", "/_parts/0.part"].as_slice()),
         ("the other file", &["fsync", "/_parts/1.part"]),
@@ -205,7 +208,7 @@ fn everything_is_synced_before_it_is_announced() {
             "{what} is not synced before the rename"
         );
     }
-    let named = trace.find(0, &["rename", "/_parts/1.part"]);
+    let named = trace.find(0, &["rename", "/_parts>, \"1.part\""]);
     let staging = trace.find(named, &["fsync", "/data/_staging/0101"]);
     assert!(
         named < staging && staging < commit,
@@ -215,7 +218,7 @@ fn everything_is_synced_before_it_is_announced() {
     let parent = trace.find(commit, &["fsync", "/data/dataset_id=", ">"]);
     assert!(parent < have, "announced before the rename is synced");
     let root = trace.find(
-        trace.find(0, &["mkdir", "/data/dataset_id="]),
+        trace.find(0, &["mkdir", "/data>, \"dataset_id="]),
         &["fsync", "/data>"],
     );
     assert!(root < have, "the dataset's directory is not synced");
@@ -225,14 +228,14 @@ fn everything_is_synced_before_it_is_announced() {
     let tombstones = trace.find(tombstone, &["fsync", "/_tombstones>"]);
     assert!(tombstones < buried, "a delete is not made to last");
     let back = trace.find(0, &["_said_back"]);
-    let exhumed = trace.find(buried, &["unlink", "/_tombstones/"]);
+    let exhumed = trace.find(buried, &["unlink", "/_tombstones>, \""]);
     assert!(
         trace.find(exhumed, &["fsync", "/_tombstones>"]) < back,
         "a revival is not"
     );
 
     let gone = trace.find(0, &["_said_gone"]);
-    let trashed = trace.find(back, &["rename", "/chunk=", "_trash/"]);
+    let trashed = trace.find(back, &["rename", "/data/dataset_id=", "/_trash>, \"chunk="]);
     assert!(trace.find(trashed, &["fsync", "/_trash>"]) < gone);
     assert!(trace.find(trashed, &["fsync", "/data/dataset_id=", ">"]) < gone);
     assert!(trace.find(trashed, &["unlink", "/_trash/chunk="]) < gone);

@@ -145,7 +145,7 @@ impl DataManagerImpl {
     }
 
     fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
-        let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.durability)?;
+        let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.store)?;
         let planner = Planner::new(PlannerOptions {
             slots: builder.slots,
             slots_per_host: builder.slots_per_host.unwrap_or(usize::MAX),

@@ -7,7 +7,7 @@ use tempfile::{TempDir, tempdir};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
-use crate::data_chunk::DataChunk;
+use crate::data_chunk::{DataChunk, MANIFEST_NAME};
 use crate::data_source::checksums::Checksums;
 use crate::data_source::local::layout::ChunkName;
 use crate::data_source::local::staging::Progress;
@@ -339,7 +339,7 @@ fn what_arrived_in_this_run_is_not_read_again_and_what_an_earlier_one_left_is_re
     part.keep_sums(of(b"abc"));
 
     // Whoever read it would see something else.
-    let path = store.stage(&spec(1)).unwrap().part_path(0);
+    let path = store.stage(&spec(1)).unwrap().parts().path().join("0.part");
     fs::write(&path, b"ABC").unwrap();
     let mut sums = reopen(&store).sums(false).unwrap();
     sums.update(b"def");
