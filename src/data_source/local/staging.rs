@@ -195,9 +195,14 @@ impl Staging {
     /// After a sync that failed nothing that is here may be synced again: it would be said to last.
     fn trusted(&self, synced: Result<(), Error>) -> Result<(), Error> {
         if synced.is_err() {
-            self.area.distrust(self.key);
+            self.distrust();
         }
         synced
+    }
+
+    /// Nothing that lies here is believed by the next attempt.
+    pub(super) fn distrust(&self) {
+        self.area.distrust(self.key);
     }
 
     /// Removes what is left beside the files that got their names.
@@ -223,7 +228,7 @@ impl Staging {
         let file = self.parts.append(&name).map_err(|error| {
             // A link, a FIFO or a directory: it is not written to, and the next attempt clears it.
             if error.kind() == io::ErrorKind::InvalidData {
-                self.area.distrust(self.key);
+                self.distrust();
             }
             Error::io("open a staged file", error)
         })?;

@@ -1,5 +1,9 @@
 //! The store alone: what each operation leaves on disk, also when it is interrupted or repeated.
 
+mod hostile;
+mod strangers;
+mod writing;
+
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 
@@ -337,6 +341,7 @@ fn what_arrived_in_this_run_is_not_read_again_and_what_an_earlier_one_left_is_re
     part.remember(Some(version.clone())).unwrap();
     part.append(b"abc").unwrap();
     part.keep_sums(of(b"abc"));
+    drop(part);
 
     // Whoever read it would see something else.
     let path = store.stage(&spec(1)).unwrap().parts().path().join("0.part");
