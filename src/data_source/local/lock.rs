@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::disk::{Dir, StoreOptions};
+use super::disk::Dir;
 use super::layout::LOCK;
+use super::options::StoreOptions;
 use crate::error::{Error, ErrorKind};
 
 /// So many bytes stand in the lock file, so that it is written in one piece and never cut.

@@ -11,10 +11,12 @@
 //!
 //! Called by the Data Manager's jobs on the blocking pool, and by `open`.
 
+mod area;
 mod disk;
 mod layout;
 mod lock;
 mod manifest;
+mod options;
 mod own;
 mod removal;
 mod scan;
@@ -28,20 +30,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-pub use disk::Durability;
-pub(crate) use disk::StoreOptions;
+use area::StagingArea;
 use disk::{Dir, is_no_dir};
 use layout::BootTag;
 pub(crate) use layout::{Generation, StagingKey};
 pub(crate) use lock::DirLock;
 use manifest::{Manifest, damaged};
+pub use options::Durability;
+pub(crate) use options::StoreOptions;
 use own::OwnDirs;
 pub(crate) use scan::{Finding, FoundPartial, Scan};
 pub(crate) use staging::{Part, Progress, Staging, Version};
 pub(crate) use stored::StoredChunk;
 
 use parking_lot::Mutex;
-use staging::StagingArea;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::FetchedFile;

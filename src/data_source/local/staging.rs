@@ -11,22 +11,21 @@
 //! `**/*.parquet` descend into every directory, whatever it is called: they must not find half a
 //! file there.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::area::StagingArea;
+use super::boot_id;
 use super::disk::Dir;
 use super::layout::StagingKey;
-use super::{DirLock, boot_id};
 use crate::data_chunk::{MANIFEST_NAME, PARTS_NAME};
 use crate::data_source::FetchedFile;
-use crate::data_source::checksums::{Checksums, KeptChecksums};
+use crate::data_source::checksums::Checksums;
 use crate::error::Error;
 
 /// What the name of an arriving file ends in.
@@ -37,41 +36,6 @@ const SMALL_FILE_BYTES: u64 = 256 * 1024;
 
 /// No record of ours is longer.
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
-
-/// What the staging directories of one store share.
-#[derive(Debug)]
-pub(super) struct StagingArea {
-    /// Nobody else may open the data directory while a job could still write into it.
-    pub(super) lock: Arc<DirLock>,
-    checksums: KeptChecksums,
-    /// The staging directories whose content is worth nothing, since a sync failed or something
-    /// strange lies in them. They are cleared before they are used again; what is here is what
-    /// could not be cleared at once. No IO under the lock.
-    distrusted: Mutex<BTreeSet<StagingKey>>,
-}
-
-impl StagingArea {
-    pub(super) fn new(lock: Arc<DirLock>) -> Self {
-        StagingArea {
-            lock,
-            checksums: KeptChecksums::default(),
-            distrusted: Mutex::default(),
-        }
-    }
-
-    pub(super) fn distrusts(&self, key: &StagingKey) -> bool {
-        self.distrusted.lock().contains(key)
-    }
-
-    /// The directory is gone, or somewhere else.
-    pub(super) fn cleared(&self, key: &StagingKey) {
-        self.distrusted.lock().remove(key);
-    }
-
-    fn distrust(&self, key: StagingKey) {
-        self.distrusted.lock().insert(key);
-    }
-}
 
 /// The staging directory of one description. Its holder is the only one that writes there.
 ///

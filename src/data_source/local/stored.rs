@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::disk::{Dir, StoreOptions};
+use super::disk::Dir;
 use super::layout::{self, BootTag, ChunkName, Generation};
 use super::manifest::{Manifest, damaged};
+use super::options::StoreOptions;
 use crate::data_chunk::{ChunkFile, ChunkSpec, DatasetId, Sha256Digest};
 use crate::data_source::FetchedFile;
 use crate::error::Error;
