@@ -214,11 +214,11 @@ fn removed_before_synced_again(trace: &str) -> usize {
         }
         let name = format!("\"{}\"", path.rsplit('/').next().unwrap());
         let rest = &lines[index + 1..];
-        let synced = |line: &&str| line.contains("fsync") && line.contains(&format!("{path}>"));
-        let removed = |line: &&str| line.contains("unlinkat") && line.contains(&name);
-        let removed = rest.iter().position(|line| removed(&line));
+        let synced = |line: &str| line.contains("fsync") && line.contains(&format!("{path}>"));
+        let removed = |line: &str| line.contains("unlinkat") && line.contains(&name);
+        let removed = rest.iter().position(|line| removed(line));
         let removed = removed.unwrap_or_else(|| panic!("{path} is not removed:\n{trace}"));
-        let again = rest[..removed].iter().any(|line| synced(&line));
+        let again = rest[..removed].iter().any(|line| synced(line));
         assert!(!again, "{path}:\n{trace}");
         failed += 1;
     }
@@ -260,10 +260,7 @@ fn trace_of(durability: &str) -> Option<Trace> {
         .env(CHILD_DURABILITY, durability)
         .env(CHILD_ORIGIN, origin.url(""))
         .output();
-    let Ok(output) = traced else {
-        println!("skipped: needs strace");
-        return None;
-    };
+    let output = traced.ok()?;
     assert!(
         output.status.success(),
         "{}",
@@ -316,6 +313,7 @@ impl Trace {
 #[test]
 fn ordered_waits_for_nothing_after_the_rename() {
     let Some(trace) = trace_of("ordered") else {
+        println!("skipped: needs strace");
         return;
     };
     let commit = trace.commit();
@@ -327,6 +325,7 @@ fn ordered_waits_for_nothing_after_the_rename() {
 #[test]
 fn without_durability_nothing_is_synced() {
     let Some(trace) = trace_of("none") else {
+        println!("skipped: needs strace");
         return;
     };
     trace.find(0, &["_said_gone"]);
@@ -337,6 +336,7 @@ fn without_durability_nothing_is_synced() {
 #[test]
 fn everything_is_synced_before_it_is_announced() {
     let Some(trace) = trace_of("full") else {
+        println!("skipped: needs strace");
         return;
     };
     let commit = trace.commit();
