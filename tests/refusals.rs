@@ -135,7 +135,7 @@ fn a_refused_description_changes_nothing_about_the_chunk_that_is_there() {
 fn settings_out_of_range() {
     let dir = temp_dir();
     type Set = fn(DataManagerBuilder) -> DataManagerBuilder;
-    let cases: [(&str, Set); 7] = [
+    let cases: [(&str, Set); 9] = [
         ("slots", |b| b.slots(0)),
         ("threads", |b| b.threads(0)),
         ("first_backoff", |b| b.first_backoff(Duration::ZERO)),
@@ -145,6 +145,8 @@ fn settings_out_of_range() {
         ("stall_timeout", |b| b.stall_timeout(Duration::ZERO)),
         ("connect_timeout", |b| b.connect_timeout(Duration::ZERO)),
         ("bandwidth_limit", |b| b.bandwidth_limit(0)),
+        ("dir_mode", |b| b.dir_mode(0o677)),
+        ("file_mode", |b| b.file_mode(0o466)),
     ];
     for (field, set) in cases {
         let error = set(DataManagerImpl::builder().data_dir(dir.path()))
