@@ -106,9 +106,20 @@ fn a_record_is_not_written_through_a_link() {
 #[test]
 fn a_staged_file_with_another_name_is_not_written() {
     let ground = Ground::new();
-    let parts = ground.staged(1).join("_parts");
-    fs::create_dir_all(&parts).unwrap();
-    fs::hard_link(ground.outside.path().join("0.part"), parts.join("0.part")).unwrap();
+    let (mut part, _) = ground.store.stage(&spec(1)).unwrap().open_part(0).unwrap();
+    let version = Version {
+        validator: "v".to_owned(),
+        total_bytes: None,
+    };
+    part.remember(Some(version)).unwrap();
+    part.append(b"x").unwrap();
+    drop(part);
+    // Its record says that the rest is to follow.
+    let part = ground.staged(1).join("_parts/0.part");
+    fs::remove_file(&part).unwrap();
+    fs::hard_link(ground.outside.path().join("0.part"), part).unwrap();
+    let staging = ground.store.stage(&spec(1)).unwrap();
+    staging.open_part(0).unwrap_err();
     ground.commits(1);
 }
 
