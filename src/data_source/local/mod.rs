@@ -191,20 +191,21 @@ impl LocalDataSource {
         spec: &Arc<ChunkSpec>,
         fetched: &[FetchedFile],
     ) -> Result<(StoredChunk, Dir), Error> {
-        let (dir, parts) = (staging.dir(), staging.parts());
+        let open = staging.open()?;
+        let (dir, parts) = (&open.dir, &open.parts);
         let in_order = || spec.files.iter().zip(fetched).enumerate();
         for (index, (file, fetched)) in in_order() {
             check_file(parts, &Staging::part_name(index), fetched.len_bytes)
                 .map_err(|error| error.with_file(&file.name))?;
         }
-        staging.write_manifest(&Manifest::new(spec, fetched).to_json())?;
+        open.write_manifest(&Manifest::new(spec, fetched).to_json())?;
         for (index, (file, _)) in in_order() {
             parts
                 .rename(Staging::part_name(index), dir, &file.name)
                 .map_err(|error| Error::io("name a file", error).with_file(&file.name))?;
         }
-        staging.clear_parts()?;
-        staging.sync()?;
+        open.clear_parts()?;
+        open.sync()?;
 
         let generation = self.next_generation.fetch_add(1, Ordering::SeqCst);
         let dataset = self.make_dataset_dir(&layout::dataset_dir(&spec.dataset_id))?;

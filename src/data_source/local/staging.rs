@@ -39,12 +39,12 @@ const MAX_RECORD_BYTES: u64 = 64 * 1024;
 
 /// The staging directory of one description. Its holder is the only one that writes there.
 ///
-/// Holds two handles, and each open file one more.
+/// Holds no handle of its own: any number of chunks may wait for their commit.
 #[derive(Debug)]
 pub(crate) struct Staging {
     key: StagingKey,
-    dir: Dir,
-    parts: Arc<Dir>,
+    /// What it lies in.
+    staging: Arc<Dir>,
     /// Nothing was there before: there is nothing to look for, and nothing to clear.
     fresh: bool,
     area: Arc<StagingArea>,
@@ -76,7 +76,8 @@ pub(crate) struct Version {
 pub(crate) struct Part {
     key: StagingKey,
     file: File,
-    parts: Arc<Dir>,
+    /// The directory that it is in.
+    parts: Dir,
     name: String,
     record_name: String,
     /// What its checksums are kept under.
@@ -104,28 +105,44 @@ impl Staging {
     /// Opens the directory of `key` below `staging`, which is made if need be. Of kind
     /// `NotADirectory` if something else is in its place, or in that of its parts.
     pub(super) fn prepare(
-        staging: &Dir,
+        staging: &Arc<Dir>,
         key: StagingKey,
         area: &Arc<StagingArea>,
     ) -> io::Result<Self> {
         let (dir, made) = staging.make(key.dir())?;
-        let (parts, parts_made) = dir.make(PARTS_NAME)?;
+        let (_, parts_made) = dir.make(PARTS_NAME)?;
         Ok(Staging {
             key,
-            dir,
-            parts: Arc::new(parts),
+            staging: staging.clone(),
             fresh: made && parts_made,
             area: area.clone(),
         })
     }
 
-    pub(super) fn dir(&self) -> &Dir {
-        &self.dir
+    pub(super) fn open(&self) -> Result<OpenStaging<'_>, Error> {
+        let open = || {
+            let dir = self.staging.open(self.key.dir())?;
+            let parts = dir.open(PARTS_NAME)?;
+            Ok((dir, parts))
+        };
+        let (dir, parts) = open().map_err(|error| self.odd("open a staging directory", error))?;
+        Ok(OpenStaging {
+            staging: self,
+            dir,
+            parts,
+        })
     }
 
-    /// Where files arrive.
-    pub(super) fn parts(&self) -> &Dir {
-        &self.parts
+    /// A link, a FIFO or the like lies in the place of something of ours: it is not touched, and the
+    /// next attempt clears it.
+    fn odd(&self, action: &str, error: io::Error) -> Error {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::NotADirectory
+        ) {
+            self.distrust();
+        }
+        Error::io(action, error)
     }
 
     /// What file number `index` is called while it arrives.
@@ -135,33 +152,13 @@ impl Staging {
 
     /// How many bytes of file number `index` are there, as far as one can see.
     pub(crate) fn part_bytes(&self, index: usize) -> u64 {
-        let found = self.parts.stat(Self::part_name(index));
-        let found = found.ok().filter(|found| found.is_file());
+        if self.fresh {
+            return 0;
+        }
+        let open = self.open().ok();
+        let found = open.and_then(|open| open.parts.stat(Self::part_name(index)).ok());
+        let found = found.filter(|found| found.is_file());
         found.map_or(0, |found| found.len_bytes)
-    }
-
-    /// Writes the manifest, in place of one that an earlier attempt may have left.
-    pub(super) fn write_manifest(&self, manifest: &[u8]) -> Result<(), Error> {
-        if !self.fresh {
-            (self.dir.remove_file(MANIFEST_NAME))
-                .map_err(|error| Error::io("clear the staging directory", error))?;
-        }
-        let file = (self.dir.write_new(MANIFEST_NAME, manifest))
-            .map_err(|error| Error::io("write the manifest", error))?;
-        self.trusted(self.dir.sync_contents_of(&file, "the manifest"))
-    }
-
-    /// Makes the names of the files and of the manifest last.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        self.trusted(self.dir.sync_contents())
-    }
-
-    /// After a sync that failed nothing that is here may be synced again: it would be said to last.
-    fn trusted(&self, synced: Result<(), Error>) -> Result<(), Error> {
-        if synced.is_err() {
-            self.distrust();
-        }
-        synced
     }
 
     /// Nothing that lies here is believed by the next attempt.
@@ -169,38 +166,16 @@ impl Staging {
         self.area.distrust(self.key);
     }
 
-    /// Removes what is left beside the files that got their names.
-    pub(super) fn clear_parts(&self) -> Result<(), Error> {
-        // Mostly it is empty: to look what is in it would take seven calls for this one.
-        let removed = match self.dir.remove_dir(PARTS_NAME) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => self.remove_parts(),
-            removed => removed,
-        };
-        removed.map_err(|error| Error::io("clear the staging directory", error))
-    }
-
-    fn remove_parts(&self) -> io::Result<()> {
-        for entry in self.parts.entries()? {
-            self.parts.remove_file(&entry.name)?;
-        }
-        self.dir.remove_dir(PARTS_NAME)
-    }
-
     /// Opens file number `index`, and says how far an earlier attempt got with it.
     pub(crate) fn open_part(&self, index: usize) -> Result<(Part, Progress), Error> {
         let name = Self::part_name(index);
-        let file = self.parts.append(&name).map_err(|error| {
-            // A link, a FIFO or a directory: it is not written to, and the next attempt clears it.
-            if error.kind() == io::ErrorKind::InvalidData {
-                self.distrust();
-            }
-            Error::io("open a staged file", error)
-        })?;
+        let parts = self.open()?.parts;
+        let file = (parts.append(&name)).map_err(|error| self.odd("open a staged file", error))?;
         let mut part = Part {
             key: self.key,
             file,
-            parts: self.parts.clone(),
-            path: self.parts.path().join(&name),
+            path: parts.path().join(&name),
+            parts,
             name,
             record_name: format!("{index}.json"),
             len_bytes: 0,
@@ -218,6 +193,58 @@ impl Staging {
             .len();
         let progress = part.assess()?;
         Ok((part, progress))
+    }
+}
+
+/// A staging directory while its chunk is committed.
+#[derive(Debug)]
+pub(super) struct OpenStaging<'a> {
+    staging: &'a Staging,
+    pub(super) dir: Dir,
+    /// Where files arrive.
+    pub(super) parts: Dir,
+}
+
+impl OpenStaging<'_> {
+    /// Writes the manifest, in place of one that an earlier attempt may have left.
+    pub(super) fn write_manifest(&self, manifest: &[u8]) -> Result<(), Error> {
+        if !self.staging.fresh {
+            (self.dir.remove_file(MANIFEST_NAME))
+                .map_err(|error| Error::io("clear the staging directory", error))?;
+        }
+        let file = (self.dir.write_new(MANIFEST_NAME, manifest))
+            .map_err(|error| Error::io("write the manifest", error))?;
+        self.trusted(self.dir.sync_contents_of(&file, "the manifest"))
+    }
+
+    /// Makes the names of the files and of the manifest last.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.trusted(self.dir.sync_contents())
+    }
+
+    /// After a sync that failed nothing that is here may be synced again: it would be said to last.
+    fn trusted(&self, synced: Result<(), Error>) -> Result<(), Error> {
+        if synced.is_err() {
+            self.staging.distrust();
+        }
+        synced
+    }
+
+    /// Removes what is left beside the files that got their names.
+    pub(super) fn clear_parts(&self) -> Result<(), Error> {
+        // Mostly it is empty: to look what is in it would take seven calls for this one.
+        let removed = match self.dir.remove_dir(PARTS_NAME) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => self.remove_parts(),
+            removed => removed,
+        };
+        removed.map_err(|error| Error::io("clear the staging directory", error))
+    }
+
+    fn remove_parts(&self) -> io::Result<()> {
+        for entry in self.parts.entries()? {
+            self.parts.remove_file(&entry.name)?;
+        }
+        self.dir.remove_dir(PARTS_NAME)
     }
 }
 

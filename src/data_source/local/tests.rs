@@ -344,7 +344,14 @@ fn what_arrived_in_this_run_is_not_read_again_and_what_an_earlier_one_left_is_re
     drop(part);
 
     // Whoever read it would see something else.
-    let path = store.stage(&spec(1)).unwrap().parts().path().join("0.part");
+    let path = store
+        .stage(&spec(1))
+        .unwrap()
+        .open()
+        .unwrap()
+        .parts
+        .path()
+        .join("0.part");
     fs::write(&path, b"ABC").unwrap();
     let mut sums = reopen(&store).sums(false).unwrap();
     sums.update(b"def");

@@ -53,7 +53,7 @@ fn a_file_that_starts_again_is_another_file() {
     };
     part.remember(Some(version)).unwrap();
     part.append(b"before").unwrap();
-    let parts = staging.parts().path().to_owned();
+    let parts = staging.open().unwrap().parts.path().to_owned();
     let mut before = fs::File::open(parts.join("0.part")).unwrap();
     part.restart().unwrap();
     assert_eq!(names(&parts), ["0.part"]);
