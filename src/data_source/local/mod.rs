@@ -20,6 +20,7 @@ mod options;
 mod own;
 mod removal;
 mod scan;
+mod sealing;
 mod staging;
 mod stored;
 
