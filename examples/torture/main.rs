@@ -1,0 +1,58 @@
+//! The store under torture: `cargo run --release --example torture -- MODE [OPTIONS]`.
+//!
+//! | mode | what happens | where |
+//! | --- | --- | --- |
+//! | `kills` | kill -9 before and after each system call that changes the data directory, and again in the recovery | `stops/` |
+//! | `errors` | each system call on the data directory fails once, in each way; writes and reads do half | `stops/` |
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what it is for"
+)]
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stops;
+
+use anyhow::bail;
+
+/// Where a process can be stopped at its system calls.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+mod stops {
+    pub(crate) fn run(_: &str, _: &[String]) -> anyhow::Result<()> {
+        println!("skipped: needs Linux on x86_64");
+        Ok(())
+    }
+}
+
+const HELP: &str = "\
+Tortures the store, and ends with 0 if all held.
+
+Usage: cargo run --release --example torture -- MODE [OPTIONS]
+
+Modes:
+  kills         kill -9 before and after each system call that changes the data directory, and again
+                in the recovery from each kind of state that this left
+  errors        EIO, ENOSPC, EROFS, EMFILE, EINTR at each system call on it; half of a write or read
+
+Options of kills and errors:
+  --seconds N   a sample, spread over all, of so long; everything if not given
+  --seed N      which sample; 1 if not given
+  --all         kills: recover each state, not each kind of state
+  --only WHAT   one thing, as a failure prints it
+  --dir D       where the directories are made; in memory if not given
+  --jobs N      processes at a time; one for each CPU if not given";
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((mode, rest)) = arguments.split_first() else {
+        bail!("which mode? try --help");
+    };
+    match mode.as_str() {
+        "kills" | "errors" | "victim" => stops::run(mode, rest),
+        "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("there is no mode {mode}; try --help"),
+    }
+}

@@ -1,0 +1,180 @@
+//! `errors`: each system call on the data directory fails once, in each way.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use nix::errno::Errno;
+
+use crate::stops::kills::tell;
+use crate::stops::options::Options;
+use crate::stops::points::{self, Failures, Point, on_threads, spread};
+use crate::stops::script::{self, Script};
+use crate::stops::stage::{Stage, State};
+use crate::stops::tracer::Deed;
+
+/// The figures of one kind of error.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    injected: usize,
+    /// The process spoke of a failure.
+    told: usize,
+    /// The process had done all before the call came.
+    late: usize,
+    failed: usize,
+}
+
+struct Run<'a> {
+    stage: &'a Stage,
+    failures: Failures,
+    figures: Mutex<BTreeMap<&'static str, Figures>>,
+}
+
+/// What a script does where nothing happens.
+struct Prepared<'a> {
+    script: &'a Script,
+    state: State,
+    trouble: usize,
+}
+
+/// Runs the mode; whether all held.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    let stage = Stage::set_up(options.place.as_deref())?;
+    let run = Run {
+        stage: &stage,
+        failures: Failures::default(),
+        figures: Mutex::default(),
+    };
+    let begun = Instant::now();
+    let scripts = script::all();
+    if let Some(only) = &options.only {
+        return run.only(only, &scripts);
+    }
+    let (mut work, mut prepared) = (Vec::new(), Vec::new());
+    for script in &scripts {
+        let (ready, points) = run.prepare(script)?;
+        work.extend(points.into_iter().map(|point| (prepared.len(), point)));
+        prepared.push(ready);
+    }
+    let (of, work) = (work.len(), spread(work, options.seed));
+    let until = options.seconds.map(|seconds| begun + seconds);
+    let done = on_threads((&work, options.jobs, until), &run.failures, |item| {
+        let (at, point) = item;
+        run.inject(&prepared[*at], point)
+    })?;
+    run.print();
+    println!(
+        "{done} of {of} points in {} scripts; {} failed; {:.0} s",
+        scripts.len(),
+        run.failures.count(),
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(run.failures.count() == 0)
+}
+
+impl Run<'_> {
+    fn prepare<'a>(&self, script: &'a Script) -> anyhow::Result<(Prepared<'a>, Vec<Point>)> {
+        let state = self.stage.prepare(script)?;
+        let mut copy = self.stage.copy(&state)?;
+        let played = self.stage.play(&mut copy, script.steps, None)?;
+        played.ensure_done().context(script.name)?;
+        self.stage.forget(&copy);
+        let points = points::errors(&played.traced);
+        let trouble = played.trouble();
+        Ok((
+            Prepared {
+                script,
+                state,
+                trouble,
+            },
+            points,
+        ))
+    }
+
+    fn inject(&self, prepared: &Prepared<'_>, point: &Point) -> anyhow::Result<()> {
+        let mut state = self.stage.copy(&prepared.state)?;
+        let result = self.survives(prepared, point, &mut state);
+        if let Ok(mut figures) = self.figures.lock() {
+            let figures = figures.entry(points::name_of(point.deed)).or_default();
+            match &result {
+                Ok((true, told)) => {
+                    figures.injected += 1;
+                    figures.told += usize::from(*told);
+                }
+                Ok((false, _)) => figures.late += 1,
+                Err(_) => {
+                    figures.injected += 1;
+                    figures.failed += 1;
+                }
+            }
+        }
+        if let Err(error) = result {
+            let replay = format!("{}:{}", prepared.script.name, point.format());
+            let error = error.context(point.path.clone());
+            self.failures.add(replay, &error);
+        }
+        self.stage.forget(&state);
+        Ok(())
+    }
+
+    /// Whether the error came, and whether the process spoke of it.
+    fn survives(
+        &self,
+        prepared: &Prepared<'_>,
+        point: &Point,
+        state: &mut State,
+    ) -> anyhow::Result<(bool, bool)> {
+        let played = self
+            .stage
+            .play(state, prepared.script.steps, Some(&point.plan()))?;
+        played.ensure_done()?;
+        let told = played.trouble() > prepared.trouble;
+        ensure!(
+            !told || !is_to_be_invisible(point),
+            "a call that is to be repeated was a failure: {}",
+            played.said.join(", ")
+        );
+        self.stage.check(state)?;
+        Ok((played.traced.hit.is_some(), told))
+    }
+
+    /// Once more what is written as `SCRIPT:CALL:N:EIO`.
+    fn only(&self, only: &str, scripts: &[Script]) -> anyhow::Result<bool> {
+        let (name, point) = only.split_once(':').context("it is SCRIPT:CALL:N:EIO")?;
+        let script = scripts.iter().find(|script| script.name == name);
+        let script = script.with_context(|| format!("there is no script {name}"))?;
+        let point = Point::parse(point)?;
+        let (prepared, _) = self.prepare(script)?;
+        let mut state = self.stage.copy(&prepared.state)?;
+        tell(&self.stage.play(&mut state, script.steps, Some(&point.plan()))?);
+        self.inject(&prepared, &point)?;
+        Ok(self.failures.count() == 0)
+    }
+
+    fn print(&self) {
+        println!(
+            "{:8} {:>9} {:>6} {:>6} {:>7}",
+            "error", "injected", "told", "late", "failed"
+        );
+        let Ok(figures) = self.figures.lock() else { return };
+        for (kind, f) in figures.iter() {
+            println!(
+                "{kind:8} {:>9} {:>6} {:>6} {:>7}",
+                f.injected, f.told, f.late, f.failed
+            );
+        }
+    }
+}
+
+/// A signal that came in between is nobody's business, where the call is simply made again. The
+/// other calls never say so on a local disk. Half a write goes on with the other half.
+fn is_to_be_invisible(point: &Point) -> bool {
+    const REPEATED: [&str; 4] = ["open", "read", "write", "sync"];
+    let repeated = REPEATED.iter().any(|part| point.label.contains(part));
+    match point.deed {
+        Deed::Fail(Errno::EINTR) => repeated,
+        Deed::Short => true,
+        _ => false,
+    }
+}
