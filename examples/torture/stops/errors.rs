@@ -111,7 +111,6 @@ impl Run<'_> {
         }
         if let Err(error) = result {
             let replay = format!("{}:{}", prepared.script.name, point.format());
-            let error = error.context(point.path.clone());
             self.failures.add(replay, &error);
         }
         self.stage.forget(&state);
@@ -139,9 +138,9 @@ impl Run<'_> {
         Ok((played.traced.hit.is_some(), told))
     }
 
-    /// Once more what is written as `SCRIPT:CALL:N:EIO`.
+    /// Once more what is written as `SCRIPT:CALL:PATH:N:EIO`.
     fn only(&self, only: &str, scripts: &[Script]) -> anyhow::Result<bool> {
-        let (name, point) = only.split_once(':').context("it is SCRIPT:CALL:N:EIO")?;
+        let (name, point) = only.split_once(':').context("it is SCRIPT:CALL:PATH:N:EIO")?;
         let script = scripts.iter().find(|script| script.name == name);
         let script = script.with_context(|| format!("there is no script {name}"))?;
         let point = Point::parse(point)?;
@@ -167,11 +166,12 @@ impl Run<'_> {
     }
 }
 
-/// A signal that came in between is nobody's business, where the call is simply made again. The
-/// other calls never say so on a local disk. Half a write goes on with the other half.
+/// A signal that came in between is nobody's business where the standard library makes the call
+/// again; of the other calls, none says so on a local disk. Half a write goes on with the other half.
 fn is_to_be_invisible(point: &Point) -> bool {
-    const REPEATED: [&str; 4] = ["open", "read", "write", "sync"];
-    let repeated = REPEATED.iter().any(|part| point.label.contains(part));
+    const REPEATED: [&str; 5] = ["openat.read", "read", "write", "sync", "ftruncate"];
+    let creates = ["open", "openat", "openat2"].contains(&point.label.as_str());
+    let repeated = creates || REPEATED.iter().any(|part| point.label.contains(part));
     match point.deed {
         Deed::Fail(Errno::EINTR) => repeated,
         Deed::Short => true,

@@ -16,6 +16,9 @@ use crate::stops::stage::{Played, Stage, State};
 /// How many kills a recovery gets where time is short.
 const OF_A_RECOVERY: usize = 6;
 
+/// Between a kill and the one in the recovery from it.
+const THEN: &str = " then ";
+
 /// The figures of one script.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
@@ -23,8 +26,6 @@ struct Figures {
     kills: usize,
     /// The process had done all before the call came.
     late: usize,
-    /// The call was on something else than in the undisturbed run.
-    elsewhere: usize,
     states: usize,
     recoveries: usize,
     recovery_kills: usize,
@@ -104,17 +105,22 @@ impl Run<'_> {
         let replay = format!("{}:{}", script.name, point.format());
         self.note(script.name, |figures| match &played.traced.hit {
             None => figures.late += 1,
-            Some(call) => {
-                figures.kills += 1;
-                figures.elsewhere += usize::from(call.path != point.path);
-            }
+            Some(_) => figures.kills += 1,
         });
         self.keep(script.name, &replay, &state)?;
-        if let Err(error) = self.stage.check(&state) {
+        if let Err(error) = self.survived(&played, &state) {
             self.failures.add(replay, &error);
         }
         self.stage.forget(&state);
         Ok(())
+    }
+
+    /// Whether all is well after a kill, or after an end that no kill came before.
+    fn survived(&self, played: &Played, state: &State) -> anyhow::Result<()> {
+        if played.traced.hit.is_none() {
+            played.ensure_done()?;
+        }
+        self.stage.check(state)
     }
 
     /// Keeps a directory whose recovery is to be killed, unless there is one like it.
@@ -172,24 +178,25 @@ impl Run<'_> {
             let played = self.stage.play(&mut copy, RECOVERY, Some(&point.plan()))?;
             let hit = usize::from(played.traced.hit.is_some());
             self.note(script, |figures| figures.recovery_kills += hit);
-            if let Err(error) = self.stage.check(&copy) {
-                self.failures.add(format!("{replay}/{}", point.format()), &error);
+            if let Err(error) = self.survived(&played, &copy) {
+                let replay = format!("{replay}{THEN}{}", point.format());
+                self.failures.add(replay, &error);
             }
             self.stage.forget(&copy);
         }
         Ok(())
     }
 
-    /// Once more what is written as `SCRIPT:CALL:N:before`, with `/CALL:N:before` for a kill of the
-    /// recovery.
+    /// Once more what is written as `SCRIPT:CALL:PATH:N:before`, perhaps with a kill of the
+    /// recovery behind it.
     fn only(&self, only: &str) -> anyhow::Result<bool> {
-        let (name, points) = only.split_once(':').context("it is SCRIPT:CALL:N:before")?;
+        let (name, points) = only.split_once(':').context("it is SCRIPT:CALL:PATH:N:before")?;
         let scripts = script::all();
         let script = scripts.iter().find(|script| script.name == name);
         let script = script.with_context(|| format!("there is no script {name}"))?;
         let mut state = self.stage.prepare(script)?;
         let mut steps = script.steps;
-        for point in points.split('/') {
+        for point in points.split(THEN) {
             let point = Point::parse(point)?;
             let played = self.stage.play(&mut state, steps, Some(&point.plan()))?;
             tell(&played);
@@ -203,19 +210,18 @@ impl Run<'_> {
 
     fn print(&self, begun: Instant) {
         println!(
-            "{:12} {:>6} {:>6} {:>5} {:>9} {:>7} {:>11} {:>14} {:>7}",
-            "script", "calls", "kills", "late", "elsewhere", "states", "recoveries", "kills in them",
+            "{:12} {:>6} {:>6} {:>5} {:>7} {:>11} {:>14} {:>7}",
+            "script", "calls", "kills", "late", "states", "recoveries", "kills in them",
             "failed"
         );
         let Ok(figures) = self.figures.lock() else { return };
         let (mut kills, mut again) = (0, 0);
         for (script, f) in figures.iter() {
             println!(
-                "{script:12} {:>6} {:>6} {:>5} {:>9} {:>7} {:>11} {:>14} {:>7}",
+                "{script:12} {:>6} {:>6} {:>5} {:>7} {:>11} {:>14} {:>7}",
                 f.calls,
                 f.kills,
                 f.late,
-                f.elsewhere,
                 f.states,
                 f.recoveries,
                 f.recovery_kills,

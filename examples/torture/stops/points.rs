@@ -24,33 +24,35 @@ pub(crate) const ERRNOS: [(&str, Errno); 5] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Point {
     pub(crate) label: String,
+    pub(crate) path: String,
+    /// Which of the calls of this label on this path; from 1.
     pub(crate) nth: u32,
     pub(crate) deed: Deed,
-    /// On what it was in the undisturbed run.
-    pub(crate) path: String,
 }
 
 impl Point {
-    /// `CALL:N:before`
+    /// `CALL:PATH:N:before`
     pub(crate) fn format(&self) -> String {
-        format!("{}:{}:{}", self.label, self.nth, name_of(self.deed))
+        let (label, path, nth) = (&self.label, &self.path, self.nth);
+        format!("{label}:{path}:{nth}:{}", name_of(self.deed))
     }
 
     pub(crate) fn parse(text: &str) -> anyhow::Result<Point> {
         let parts: Vec<&str> = text.split(':').collect();
-        let [label, nth, deed] = parts[..] else {
-            bail!("{text:?} is not CALL:N:WHAT");
+        let [label, path, nth, deed] = parts[..] else {
+            bail!("{text:?} is not CALL:PATH:N:WHAT");
         };
         Ok(Point {
             label: label.to_owned(),
             nth: nth.parse()?,
             deed: deed_of(deed).with_context(|| format!("nothing is called {deed}"))?,
-            path: String::new(),
+            path: path.to_owned(),
         })
     }
 
     pub(crate) fn plan(&self) -> (Spot, Deed) {
-        (Spot::Nth(self.label.clone(), self.nth), self.deed)
+        let spot = Spot::Nth(self.label.clone(), self.path.clone(), self.nth);
+        (spot, self.deed)
     }
 }
 
@@ -173,7 +175,7 @@ impl Failures {
     const ENOUGH: usize = 25;
 
     pub(crate) fn add(&self, replay: String, error: &anyhow::Error) {
-        println!("FAILED  --only {replay}\n        {error:#}");
+        println!("FAILED  --only '{replay}'\n        {error:#}");
         if let Ok(mut found) = self.found.lock() {
             found.insert(replay, format!("{error:#}"));
         }

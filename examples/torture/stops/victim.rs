@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ATTEMPTS: usize = 5;
 
 /// What a victim exits with if it could not do what it was told.
-pub(crate) const GAVE_UP: i32 = 9;
+const GAVE_UP: i32 = 9;
 
 struct Victim<'a> {
     dir: &'a Path,
@@ -95,11 +95,19 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Opens the directory; what failed once may succeed the next time.
+/// Opens the directory; what failed once may succeed the next time. What could not be read is not
+/// shown, and tried again at the next start.
 fn open_again(dir: &Path, origin: &Path) -> anyhow::Result<(DataManagerImpl, Events)> {
-    let manager = again("open", || open(dir, origin))?;
-    let events = manager.events();
-    Ok((manager, events))
+    for _ in 0..ATTEMPTS {
+        let manager = again("open", || open(dir, origin))?;
+        if manager.stats().totals.unreadable == 0 {
+            let events = manager.events();
+            return Ok((manager, events));
+        }
+        say("failed open: something cannot be read");
+        again("shutdown", || manager.shutdown(PATIENCE))?;
+    }
+    bail!("something can never be read")
 }
 
 fn again<T>(what: &str, mut attempt: impl FnMut() -> Result<T, Error>) -> anyhow::Result<T> {

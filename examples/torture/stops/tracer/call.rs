@@ -9,13 +9,14 @@ use nix::libc;
 /// A system call on something in the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// The call's name; with `.read` behind it where it is an opening that creates nothing.
+    /// The call's name. Of an opening that creates nothing, with `.read` behind it, or `.dir` where
+    /// it is to be a directory.
     pub(crate) label: &'static str,
-    /// On what, from the data directory on; of a rename, `from -> to`.
+    /// On what, from the data directory on, [shortened](shorten); of a rename, `from -> to`.
     pub(crate) path: String,
     /// Whether it changes something, or makes a change last.
     pub(crate) changes: bool,
-    /// The bytes it is to write, of a write.
+    /// The bytes it is to write or read.
     pub(crate) count: Option<u64>,
 }
 
@@ -60,12 +61,12 @@ impl Request<'_> {
         if path != root && !path.contains(&format!("{root}/")) {
             return None;
         }
-        let writes = matches!(label, "write" | "pwrite64");
+        let counts = matches!(label, "write" | "pwrite64" | "read" | "pread64");
         Some(Call {
             label,
-            path: path.replace(&format!("{root}/"), "").replace(root, "."),
+            path: shorten(&path.replace(&format!("{root}/"), "").replace(root, ".")),
             changes,
-            count: writes.then_some(c),
+            count: counts.then_some(c),
         })
     }
 
@@ -165,16 +166,49 @@ impl Request<'_> {
     }
 }
 
+/// Makes a path short enough to be read and typed, and the same in every run: long numbers without
+/// the zeros in front, ids without what follows their first digits, chunks without generation and
+/// what follows it.
+fn shorten(path: &str) -> String {
+    let mut short = String::new();
+    for (at, part) in path.split('/').enumerate() {
+        let (front, parts) = match part.split_once("chunk=") {
+            Some((front, rest)) => (format!("{front}chunk="), rest.splitn(5, '-').take(4).collect()),
+            None => (String::new(), part.split('-').collect::<Vec<_>>()),
+        };
+        let parts: Vec<String> = parts.into_iter().map(shorten_word).collect();
+        let slash = if at == 0 { "" } else { "/" };
+        short.push_str(&format!("{slash}{front}{}", parts.join("-")));
+    }
+    short
+}
+
+fn shorten_word(word: &str) -> String {
+    let (front, value) = word.rsplit_once('=').map_or(("", word), |(_, value)| {
+        (&word[..word.len() - value.len()], value)
+    });
+    let long = value.len() >= 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let kept = match value.len() {
+        _ if !long => value,
+        20 => value.trim_start_matches('0'),
+        _ => &value[..4],
+    };
+    format!("{front}{kept}")
+}
+
 /// An opening changes something only if it may create, or cut off.
 fn opening(name: &'static str, place: Place, flags: u64) -> (&'static str, Place, bool) {
-    let changing = u64::from((libc::O_CREAT | libc::O_TRUNC).unsigned_abs());
-    if flags & changing != 0 {
+    let has = |flag: i32| flags & u64::from(flag.unsigned_abs()) != 0;
+    if has(libc::O_CREAT) || has(libc::O_TRUNC) {
         return (name, place, true);
     }
-    let label = match name {
-        "open" => "open.read",
-        "openat" => "openat.read",
-        _ => "openat2.read",
+    let label = match (name, has(libc::O_DIRECTORY)) {
+        ("open", true) => "open.dir",
+        ("open", false) => "open.read",
+        ("openat", true) => "openat.dir",
+        ("openat", false) => "openat.read",
+        (_, true) => "openat2.dir",
+        (_, false) => "openat2.read",
     };
     (label, place, false)
 }

@@ -35,15 +35,15 @@ pub(crate) enum Deed {
     KillAfter,
     /// The call does not happen, and returns this.
     Fail(Errno),
-    /// A write writes half of what it is to write, and says so.
+    /// A write writes half of what it is to write, or a read reads half, and says so.
     Short,
 }
 
 /// Where something happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Spot {
-    /// At the so-many-th call with this label; from 1.
-    Nth(String, u32),
+    /// At the so-many-th call with this label on this path; from 1.
+    Nth(String, String, u32),
     /// At the first call that this accepts.
     First(fn(&Call) -> bool),
 }
@@ -52,7 +52,7 @@ pub(crate) enum Spot {
 #[derive(Debug)]
 pub(crate) struct Traced {
     /// Each call on the data directory, in the order in which they began, with its number among
-    /// those of its label.
+    /// those of its label on its path.
     pub(crate) calls: Vec<(Call, u32)>,
     /// Where it happened.
     pub(crate) hit: Option<Call>,
@@ -66,7 +66,7 @@ struct Tracer<'a> {
     dir: &'a Path,
     memory: File,
     plan: Option<&'a (Spot, Deed)>,
-    counts: HashMap<&'static str, u32>,
+    counts: HashMap<(&'static str, String), u32>,
     /// The threads that are in a call, with what is to happen at its end.
     inside: BTreeMap<Pid, Option<Deed>>,
     traced: Traced,
@@ -176,7 +176,8 @@ impl Tracer<'_> {
         let Some(call) = request.decode(self.dir) else {
             return Ok(None);
         };
-        let count = self.counts.entry(call.label).or_default();
+        let what = (call.label, call.path.clone());
+        let count = self.counts.entry(what).or_default();
         *count += 1;
         let number = *count;
         let deed = self.deed(&call, number);
@@ -204,10 +205,12 @@ impl Tracer<'_> {
     fn deed(&self, call: &Call, number: u32) -> Option<Deed> {
         let (spot, deed) = self.plan.filter(|_| self.traced.hit.is_none())?;
         let here = match spot {
-            Spot::Nth(label, nth) => call.label == label && number == *nth,
+            Spot::Nth(label, path, nth) => {
+                call.label == label && call.path == *path && number == *nth
+            }
             Spot::First(accepts) => accepts(call),
         };
-        // Half of a byte is none, and a write of none is no short write.
+        // Half of a byte is none, which would not be a short one.
         let fits = *deed != Deed::Short || call.count.is_some_and(|count| count > 1);
         (here && fits).then_some(*deed)
     }
