@@ -13,7 +13,7 @@ use crate::stops::look::{self, check_files, chunk_dirs, name_of};
 use crate::stops::victim;
 
 /// How long to wait for what has to come. Only reached where it does not.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Holds a directory against what was said of it: as a stranger first, then as its next owner.
 pub(crate) fn check(dir: &Path, origin: &Path, beliefs: &Beliefs) -> anyhow::Result<()> {
@@ -87,7 +87,10 @@ fn nothing_is_left(dir: &Path, manager: &DataManagerImpl, beliefs: &Beliefs) -> 
     for chunk_id in manager.list_chunks() {
         let n = chunks::number(&chunk_id);
         let guard = manager.get_chunk(&chunk_id);
-        visible.insert((n, version_of(&guard.context("a listed chunk is not there")?)?));
+        visible.insert((
+            n,
+            version_of(&guard.context("a listed chunk is not there")?)?,
+        ));
     }
     ensure!(
         on_disk.len() == visible.len() && on_disk.iter().all(|chunk| visible.contains(chunk)),
@@ -110,7 +113,10 @@ fn ledger_agrees(manager: &DataManagerImpl, dir: &Path) -> anyhow::Result<()> {
     let mut committed = 0;
     for chunk in chunk_dirs(dir)? {
         let files = chunks::files(chunk.n, chunk.version);
-        committed += files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+        committed += files
+            .iter()
+            .map(|(_, bytes)| bytes.len() as u64)
+            .sum::<u64>();
     }
     let said = manager.stats().chunks.available_bytes;
     ensure!(
@@ -135,7 +141,11 @@ fn ask_again(
         // Another content than the one that is there would be refused.
         let there = manager.get_chunk(&id(n));
         let version = there.as_ref().map(version_of).transpose()?.unwrap_or(asked);
-        tasks.push((n, version, manager.download_chunk(describe(n, version, origin))));
+        tasks.push((
+            n,
+            version,
+            manager.download_chunk(describe(n, version, origin)),
+        ));
     }
     for (n, version, task) in tasks {
         match task.wait_timeout(PATIENCE) {
@@ -144,7 +154,10 @@ fn ask_again(
         }
         let guard = manager.get_chunk(&id(n));
         let guard = guard.with_context(|| format!("chunk {n} {version} is not visible"))?;
-        ensure!(version_of(&guard)? == version, "chunk {n} is another content");
+        ensure!(
+            version_of(&guard)? == version,
+            "chunk {n} is another content"
+        );
         check_files(guard.path(), n, version)?;
     }
     eventually(|| nothing_is_left(dir, manager, beliefs))?;

@@ -140,13 +140,19 @@ impl Run<'_> {
 
     /// Once more what is written as `SCRIPT:CALL:PATH:N:EIO`.
     fn only(&self, only: &str, scripts: &[Script]) -> anyhow::Result<bool> {
-        let (name, point) = only.split_once(':').context("it is SCRIPT:CALL:PATH:N:EIO")?;
+        let (name, point) = only
+            .split_once(':')
+            .context("it is SCRIPT:CALL:PATH:N:EIO")?;
         let script = scripts.iter().find(|script| script.name == name);
         let script = script.with_context(|| format!("there is no script {name}"))?;
         let point = Point::parse(point)?;
         let (prepared, _) = self.prepare(script)?;
         let mut state = self.stage.copy(&prepared.state)?;
-        tell(&self.stage.play(&mut state, script.steps, Some(&point.plan()))?);
+        tell(
+            &self
+                .stage
+                .play(&mut state, script.steps, Some(&point.plan()))?,
+        );
         self.inject(&prepared, &point)?;
         Ok(self.failures.count() == 0)
     }
@@ -156,7 +162,9 @@ impl Run<'_> {
             "{:8} {:>9} {:>6} {:>6} {:>7}",
             "error", "injected", "told", "late", "failed"
         );
-        let Ok(figures) = self.figures.lock() else { return };
+        let Ok(figures) = self.figures.lock() else {
+            return;
+        };
         for (kind, f) in figures.iter() {
             println!(
                 "{kind:8} {:>9} {:>6} {:>6} {:>7}",

@@ -101,7 +101,9 @@ impl Run<'_> {
 
     fn kill(&self, script: &Script, prepared: &State, point: &Point) -> anyhow::Result<()> {
         let mut state = self.stage.copy(prepared)?;
-        let played = self.stage.play(&mut state, script.steps, Some(&point.plan()))?;
+        let played = self
+            .stage
+            .play(&mut state, script.steps, Some(&point.plan()))?;
         let replay = format!("{}:{}", script.name, point.format());
         self.note(script.name, |figures| match &played.traced.hit {
             None => figures.late += 1,
@@ -126,7 +128,10 @@ impl Run<'_> {
     /// Keeps a directory whose recovery is to be killed, unless there is one like it.
     fn keep(&self, script: &'static str, replay: &str, state: &State) -> anyhow::Result<()> {
         let shape = look::shape(&state.dir)?;
-        let fresh = self.shapes.lock().is_ok_and(|mut shapes| shapes.insert(shape));
+        let fresh = self
+            .shapes
+            .lock()
+            .is_ok_and(|mut shapes| shapes.insert(shape));
         if fresh || self.options.all {
             let copy = self.stage.copy(state)?;
             self.note(script, |figures| figures.states += 1);
@@ -190,7 +195,9 @@ impl Run<'_> {
     /// Once more what is written as `SCRIPT:CALL:PATH:N:before`, perhaps with a kill of the
     /// recovery behind it.
     fn only(&self, only: &str) -> anyhow::Result<bool> {
-        let (name, points) = only.split_once(':').context("it is SCRIPT:CALL:PATH:N:before")?;
+        let (name, points) = only
+            .split_once(':')
+            .context("it is SCRIPT:CALL:PATH:N:before")?;
         let scripts = script::all();
         let script = scripts.iter().find(|script| script.name == name);
         let script = script.with_context(|| format!("there is no script {name}"))?;
@@ -211,10 +218,11 @@ impl Run<'_> {
     fn print(&self, begun: Instant) {
         println!(
             "{:12} {:>6} {:>6} {:>5} {:>7} {:>11} {:>14} {:>7}",
-            "script", "calls", "kills", "late", "states", "recoveries", "kills in them",
-            "failed"
+            "script", "calls", "kills", "late", "states", "recoveries", "kills in them", "failed"
         );
-        let Ok(figures) = self.figures.lock() else { return };
+        let Ok(figures) = self.figures.lock() else {
+            return;
+        };
         let (mut kills, mut again) = (0, 0);
         for (script, f) in figures.iter() {
             println!(
@@ -245,7 +253,10 @@ pub(crate) fn tell(played: &Played) {
     for (call, nth) in &played.traced.calls {
         println!("  {}:{nth} {}", call.label, call.path);
     }
-    println!("  hit {:?}, ended with {:?}", played.traced.hit, played.traced.code);
+    println!(
+        "  hit {:?}, ended with {:?}",
+        played.traced.hit, played.traced.code
+    );
     for line in &played.said {
         println!("  said: {line}");
     }

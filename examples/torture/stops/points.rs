@@ -172,7 +172,7 @@ pub(crate) struct Failures {
 
 impl Failures {
     /// More would say nothing new.
-    const ENOUGH: usize = 25;
+    const ENOUGH: usize = 60;
 
     pub(crate) fn add(&self, replay: String, error: &anyhow::Error) {
         println!("FAILED  --only '{replay}'\n        {error:#}");
@@ -194,7 +194,10 @@ impl Failures {
         let prefix = format!("{script}:");
         let found = self.found.lock();
         found.map_or(0, |found| {
-            found.keys().filter(|replay| replay.starts_with(&prefix)).count()
+            found
+                .keys()
+                .filter(|replay| replay.starts_with(&prefix))
+                .count()
         })
     }
 }

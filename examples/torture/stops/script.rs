@@ -229,10 +229,7 @@ pub(crate) fn all() -> Vec<Script> {
         // directory with files under their names.
         Script {
             before: vec![
-                (
-                    &[Get(1, 0), Get(2, 0), Get(3, 0), Hold(2), Bury(2)],
-                    None,
-                ),
+                (&[Get(1, 0), Get(2, 0), Get(3, 0), Hold(2), Bury(2)], None),
                 (
                     &[Drop(3)],
                     Some((Spot::First(empties_trash), Deed::KillBefore)),

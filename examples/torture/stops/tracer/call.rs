@@ -173,7 +173,10 @@ fn shorten(path: &str) -> String {
     let mut short = String::new();
     for (at, part) in path.split('/').enumerate() {
         let (front, parts) = match part.split_once("chunk=") {
-            Some((front, rest)) => (format!("{front}chunk="), rest.splitn(5, '-').take(4).collect()),
+            Some((front, rest)) => (
+                format!("{front}chunk="),
+                rest.splitn(5, '-').take(4).collect(),
+            ),
             None => (String::new(), part.split('-').collect::<Vec<_>>()),
         };
         let parts: Vec<String> = parts.into_iter().map(shorten_word).collect();

@@ -80,9 +80,8 @@ pub(crate) fn run(
     plan: Option<&(Spot, Deed)>,
 ) -> anyhow::Result<Traced> {
     let pid = Pid::from_raw(i32::try_from(child.id())?);
-    let options = Options::PTRACE_O_TRACESYSGOOD
-        | Options::PTRACE_O_TRACECLONE
-        | Options::PTRACE_O_EXITKILL;
+    let options =
+        Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL;
     ptrace::seize(pid, options).context(NEEDED)?;
     ptrace::interrupt(pid).context(NEEDED)?;
     waitpid(pid, Some(WaitPidFlag::__WALL))?;
