@@ -36,6 +36,8 @@ struct Run<'a> {
     options: &'a Options,
     failures: Failures,
     figures: Mutex<BTreeMap<&'static str, Figures>>,
+    /// How often a process was killed at each kind of call.
+    at: Mutex<BTreeMap<&'static str, usize>>,
     /// The shapes of directories that are recovered.
     shapes: Mutex<HashSet<String>>,
     /// What kills left: of which script, how to have it again, and where it is.
@@ -50,6 +52,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         options,
         failures: Failures::default(),
         figures: Mutex::default(),
+        at: Mutex::default(),
         shapes: Mutex::default(),
         left: Mutex::default(),
     };
@@ -67,6 +70,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 }
 
 impl Run<'_> {
+    /// Counts a kill, if it came.
+    fn count_kill(&self, played: &Played) -> usize {
+        if let (Some(call), Ok(mut at)) = (&played.traced.hit, self.at.lock()) {
+            *at.entry(call.label).or_default() += 1;
+        }
+        usize::from(played.traced.hit.is_some())
+    }
+
     fn note(&self, script: &'static str, change: impl FnOnce(&mut Figures)) {
         if let Ok(mut figures) = self.figures.lock() {
             change(figures.entry(script).or_default());
@@ -105,9 +116,10 @@ impl Run<'_> {
             .stage
             .play(&mut state, script.steps, Some(&point.plan()))?;
         let replay = format!("{}:{}", script.name, point.format());
-        self.note(script.name, |figures| match &played.traced.hit {
-            None => figures.late += 1,
-            Some(_) => figures.kills += 1,
+        let hit = self.count_kill(&played);
+        self.note(script.name, |figures| {
+            figures.kills += hit;
+            figures.late += 1 - hit;
         });
         self.keep(script.name, &replay, &state)?;
         if let Err(error) = self.survived(&played, &state) {
@@ -181,7 +193,7 @@ impl Run<'_> {
             }
             let mut copy = self.stage.copy(state)?;
             let played = self.stage.play(&mut copy, RECOVERY, Some(&point.plan()))?;
-            let hit = usize::from(played.traced.hit.is_some());
+            let hit = self.count_kill(&played);
             self.note(script, |figures| figures.recovery_kills += hit);
             if let Err(error) = self.survived(&played, &copy) {
                 let replay = format!("{replay}{THEN}{}", point.format());
@@ -237,6 +249,10 @@ impl Run<'_> {
             );
             kills += f.kills;
             again += f.recovery_kills;
+        }
+        if let Ok(at) = self.at.lock() {
+            let at: Vec<String> = at.iter().map(|(call, n)| format!("{call} {n}")).collect();
+            println!("killed at: {}", at.join(", "));
         }
         println!(
             "{} kills, {again} of them in recoveries; {} survived, {} failed; {:.0} s",

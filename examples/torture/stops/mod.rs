@@ -36,7 +36,7 @@ use options::Options;
 pub(crate) fn run(mode: &str, arguments: &[String]) -> anyhow::Result<()> {
     let held = match (mode, arguments) {
         ("victim", [dir, origin, steps]) => {
-            return victim::run(dir.into(), origin.into(), &script::parse(steps)?);
+            return victim::run(dir.as_ref(), origin.as_ref(), &script::parse(steps)?);
         }
         ("kills", _) => kills::run(&Options::parse(arguments)?),
         ("errors", _) => errors::run(&Options::parse(arguments)?),

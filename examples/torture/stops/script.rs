@@ -140,12 +140,14 @@ impl Damage {
             .find(|seen| seen.n == n)
             .with_context(|| format!("there is no chunk {n} to damage"))?;
         let first = chunk.path.join("a.parquet");
-        Ok(match self {
-            Damage::Cut(_) => fs::write(first, b"short")?,
-            Damage::Lose(_) => fs::remove_file(first)?,
-            Damage::Scribble(_) => fs::write(chunk.path.join("_chunk.json"), b"{\"manifest\":{}}")?,
-            Damage::Stranger(_) => fs::write(chunk.path.join("a stranger's"), b"hands off")?,
-        })
+        let manifest = chunk.path.join("_chunk.json");
+        let done = match self {
+            Damage::Cut(_) => fs::write(first, b"short"),
+            Damage::Lose(_) => fs::remove_file(first),
+            Damage::Scribble(_) => fs::write(manifest, b"{\"manifest\":{}}"),
+            Damage::Stranger(_) => fs::write(chunk.path.join("a stranger's"), b"hands off"),
+        };
+        done.context("damage a chunk")
     }
 }
 

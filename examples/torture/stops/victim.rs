@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -58,7 +58,7 @@ pub(crate) fn open(dir: &Path, origin: &Path) -> Result<DataManagerImpl, Error> 
 }
 
 /// Does the steps, and ends without tidying up.
-pub(crate) fn run(dir: PathBuf, origin: PathBuf, steps: &[Step]) -> anyhow::Result<()> {
+pub(crate) fn run(dir: &Path, origin: &Path, steps: &[Step]) -> anyhow::Result<()> {
     // Nothing starts before whoever traces this process is ready.
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -67,10 +67,10 @@ pub(crate) fn run(dir: PathBuf, origin: PathBuf, steps: &[Step]) -> anyhow::Resu
         say("failed for ever: it hangs");
         std::process::exit(GAVE_UP);
     });
-    let (manager, events) = open_again(&dir, &origin)?;
+    let (manager, events) = open_again(dir, origin)?;
     let mut victim = Victim {
-        dir: &dir,
-        origin: &origin,
+        dir,
+        origin,
         manager,
         events,
         trouble: 0,
