@@ -64,7 +64,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let until = options.seconds.map(|seconds| begun + seconds);
     let done = on_threads((&work, options.jobs, until), &run.failures, |item| {
         let (at, point) = item;
-        run.inject(&prepared[*at], point)
+        run.inject(&prepared[*at], point);
+        Ok(())
     })?;
     run.print();
     println!(
@@ -95,7 +96,7 @@ impl Run<'_> {
         ))
     }
 
-    fn inject(&self, prepared: &Prepared<'_>, point: &Point) -> anyhow::Result<()> {
+    fn inject(&self, prepared: &Prepared<'_>, point: &Point) {
         let mut result = self.survives(prepared, point);
         for _ in 0..AGAIN {
             // Something else may have failed meanwhile, and been spoken of.
@@ -124,7 +125,6 @@ impl Run<'_> {
             let replay = format!("{}:{}", prepared.script.name, point.format());
             self.failures.add(replay, &error);
         }
-        Ok(())
     }
 
     /// Whether the error came, and whether the process spoke of it.
@@ -156,7 +156,7 @@ impl Run<'_> {
                 .stage
                 .play(&mut state, script.steps, Some(&point.plan()))?,
         );
-        self.inject(&prepared, &point)?;
+        self.inject(&prepared, &point);
         Ok(self.failures.count() == 0)
     }
 
