@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use nix::errno::Errno;
 
-use crate::stops::kills::tell;
+use crate::stops::kills::{tell, undisturbed};
 use crate::stops::options::Options;
 use crate::stops::points::{self, Failures, Point, on_threads, spread};
 use crate::stops::script::{self, Script};
@@ -52,11 +52,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let begun = Instant::now();
     let scripts = script::all();
     if let Some(only) = &options.only {
-        return run.only(only, &scripts);
+        return run.only(only);
     }
     let (mut work, mut prepared) = (Vec::new(), Vec::new());
     for script in &scripts {
-        let (ready, points) = run.prepare(script)?;
+        let Some((ready, points)) = run.prepare(script)? else {
+            continue;
+        };
         work.extend(points.into_iter().map(|point| (prepared.len(), point)));
         prepared.push(ready);
     }
@@ -78,22 +80,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 }
 
 impl Run<'_> {
-    fn prepare<'a>(&self, script: &'a Script) -> anyhow::Result<(Prepared<'a>, Vec<Point>)> {
-        let state = self.stage.prepare(script)?;
-        let mut copy = self.stage.copy(&state)?;
-        let played = self.stage.play(&mut copy, script.steps, None)?;
-        played.ensure_done().context(script.name)?;
-        self.stage.forget(&copy);
+    fn prepare<'a>(
+        &self,
+        script: &'a Script,
+    ) -> anyhow::Result<Option<(Prepared<'a>, Vec<Point>)>> {
+        let Some((state, played)) = undisturbed(self.stage, script, &self.failures)? else {
+            return Ok(None);
+        };
         let points = points::errors(&played.traced);
         let trouble = played.trouble();
-        Ok((
-            Prepared {
-                script,
-                state,
-                trouble,
-            },
-            points,
-        ))
+        let prepared = Prepared {
+            script,
+            state,
+            trouble,
+        };
+        Ok(Some((prepared, points)))
     }
 
     fn inject(&self, prepared: &Prepared<'_>, point: &Point) {
@@ -141,15 +142,13 @@ impl Run<'_> {
         Ok((played.traced.hit.is_some(), told))
     }
 
-    /// Once more what is written as `SCRIPT:CALL:PATH:N:EIO`.
-    fn only(&self, only: &str, scripts: &[Script]) -> anyhow::Result<bool> {
-        let (name, point) = only
-            .split_once(':')
-            .context("it is SCRIPT:CALL:PATH:N:EIO")?;
-        let script = scripts.iter().find(|script| script.name == name);
-        let script = script.with_context(|| format!("there is no script {name}"))?;
+    /// Once more a script, with what is written behind its name: nothing, or `CALL:PATH:N:EIO`.
+    fn only(&self, only: &str) -> anyhow::Result<bool> {
+        let (script, point) = script::named(only)?;
+        let (Some((prepared, _)), Some(point)) = (self.prepare(&script)?, point) else {
+            return Ok(self.failures.count() == 0);
+        };
         let point = Point::parse(point)?;
-        let (prepared, _) = self.prepare(script)?;
         let mut state = self.stage.copy(&prepared.state)?;
         tell(
             &self

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::Context;
-
 use crate::stops::look;
 use crate::stops::options::Options;
 use crate::stops::points::{self, Failures, Point, on_threads, spread};
 use crate::stops::script::{self, RECOVERY, Script};
 use crate::stops::stage::{Played, Stage, State};
+use crate::stops::tracer;
 
 /// How many kills a recovery gets where time is short.
 const OF_A_RECOVERY: usize = 6;
@@ -90,12 +89,9 @@ impl Run<'_> {
         let scripts = script::all();
         let mut prepared = Vec::new();
         for script in &scripts {
-            let state = self.stage.prepare(script)?;
-            let mut copy = self.stage.copy(&state)?;
-            let played = self.stage.play(&mut copy, script.steps, None)?;
-            played.ensure_done().context(script.name)?;
-            self.stage.check(&copy).context(script.name)?;
-            self.stage.forget(&copy);
+            let Some((state, played)) = undisturbed(self.stage, script, &self.failures)? else {
+                continue;
+            };
             let points = points::kills(&played.traced);
             self.note(script.name, |figures| figures.calls = points.len() / 2);
             work.extend(points.into_iter().map(|point| (prepared.len(), point)));
@@ -204,16 +200,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Once more what is written as `SCRIPT:CALL:PATH:N:before`, perhaps with a kill of the
-    /// recovery behind it.
+    /// Once more a script, with what is written behind its name: nothing, or a kill as
+    /// `CALL:PATH:N:before`, perhaps with one of the recovery behind it.
     fn only(&self, only: &str) -> anyhow::Result<bool> {
-        let (name, points) = only
-            .split_once(':')
-            .context("it is SCRIPT:CALL:PATH:N:before")?;
-        let scripts = script::all();
-        let script = scripts.iter().find(|script| script.name == name);
-        let script = script.with_context(|| format!("there is no script {name}"))?;
-        let mut state = self.stage.prepare(script)?;
+        let (script, points) = script::named(only)?;
+        let Some(points) = points else {
+            undisturbed(self.stage, &script, &self.failures)?;
+            return Ok(self.failures.count() == 0);
+        };
+        let mut state = self.stage.prepare(&script)?;
         let mut steps = script.steps;
         for point in points.split(THEN) {
             let point = Point::parse(point)?;
@@ -261,6 +256,31 @@ impl Run<'_> {
             self.failures.count(),
             begun.elapsed().as_secs_f64()
         );
+    }
+}
+
+/// What a script finds, and what it does where nothing happens; `None` if not even that goes well.
+pub(crate) fn undisturbed(
+    stage: &Stage,
+    script: &Script,
+    failures: &Failures,
+) -> anyhow::Result<Option<(State, Played)>> {
+    let run = || {
+        let state = stage.prepare(script)?;
+        let mut copy = stage.copy(&state)?;
+        let played = stage.play(&mut copy, script.steps, None)?;
+        played.ensure_done()?;
+        stage.check(&copy)?;
+        stage.forget(&copy);
+        Ok((state, played))
+    };
+    match run() {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if tracer::is_missing(&error) => Err(error),
+        Err(error) => {
+            failures.add(script.name.to_owned(), &error);
+            Ok(None)
+        }
     }
 }
 

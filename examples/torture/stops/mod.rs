@@ -46,11 +46,7 @@ pub(crate) fn run(mode: &str, arguments: &[String]) -> anyhow::Result<()> {
         Ok(true) => Ok(()),
         Ok(false) => std::process::exit(1),
         // In some containers nobody may.
-        Err(error)
-            if error
-                .chain()
-                .any(|cause| cause.to_string() == tracer::NEEDED) =>
-        {
+        Err(error) if tracer::is_missing(&error) => {
             println!("skipped: {}", tracer::NEEDED);
             Ok(())
         }

@@ -191,13 +191,8 @@ impl Failures {
 
     /// How many of them are of one script.
     pub(crate) fn of(&self, script: &str) -> usize {
-        let prefix = format!("{script}:");
+        let of_it = |replay: &&String| replay.split(':').next() == Some(script);
         let found = self.found.lock();
-        found.map_or(0, |found| {
-            found
-                .keys()
-                .filter(|replay| replay.starts_with(&prefix))
-                .count()
-        })
+        found.map_or(0, |found| found.keys().filter(of_it).count())
     }
 }

@@ -247,6 +247,17 @@ pub(crate) fn all() -> Vec<Script> {
     ]
 }
 
+/// The script that a replay names, and what follows its name.
+pub(crate) fn named(replay: &str) -> anyhow::Result<(Script, Option<&str>)> {
+    let (name, points) = match replay.split_once(':') {
+        Some((name, points)) => (name, Some(points)),
+        None => (replay, None),
+    };
+    let script = all().into_iter().find(|script| script.name == name);
+    let script = script.with_context(|| format!("there is no script {name}"))?;
+    Ok((script, points))
+}
+
 fn empties_trash(call: &Call) -> bool {
     call.label.starts_with("unlink") && call.path.starts_with("_trash")
 }

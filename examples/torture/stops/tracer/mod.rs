@@ -26,6 +26,11 @@ use call::Request;
 /// What is missing where a process may not be traced.
 pub(crate) const NEEDED: &str = "needs ptrace";
 
+/// Whether that is what an error says.
+pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.to_string() == NEEDED)
+}
+
 /// What happens at a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
