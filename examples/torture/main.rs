@@ -38,6 +38,8 @@ Options of kills and errors:
   --seconds N   a sample, spread over all, of so long; everything if not given
   --seed N      which sample; 1 if not given
   --all         kills: recover each state, not each kind of state
+  --durability LEVEL
+                full, or another of the library's levels
   --only WHAT   one thing, as a failure prints it
   --dir D       where the directories are made; in memory if not given
   --jobs N      processes at a time; one for each CPU if not given";

@@ -10,20 +10,20 @@ use data_manager::data_manager::{ChunkGuard, DataManagerImpl};
 use crate::stops::beliefs::Beliefs;
 use crate::stops::chunks::{self, CHUNKS, describe, first_block, id};
 use crate::stops::look::{self, check_files, chunk_dirs, name_of};
-use crate::stops::victim;
+use crate::stops::victim::{self, Terms};
 
 /// How long to wait for what has to come. Only reached where it does not.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Holds a directory against what was said of it: as a stranger first, then as its next owner.
-pub(crate) fn check(dir: &Path, origin: &Path, beliefs: &Beliefs) -> anyhow::Result<()> {
+pub(crate) fn check(dir: &Path, terms: &Terms, beliefs: &Beliefs) -> anyhow::Result<()> {
     look_as_a_stranger(dir, beliefs).context("before the next start")?;
-    let manager = victim::open(dir, origin).context("the next start")?;
+    let manager = victim::open(dir, terms).context("the next start")?;
     ensure!(manager.wait_idle(PATIENCE), "it does not become idle");
     eventually(|| look_as_owner(&manager, beliefs)).context("after the next start")?;
     eventually(|| nothing_is_left(dir, &manager, beliefs)).context("after the next start")?;
     eventually(|| ledger_agrees(&manager, dir)).context("after the next start")?;
-    ask_again(&manager, dir, origin, beliefs).context("asked again")?;
+    ask_again(&manager, dir, terms, beliefs).context("asked again")?;
     manager.shutdown(PATIENCE).context("shutdown")?;
     Ok(())
 }
@@ -133,7 +133,7 @@ fn ledger_agrees(manager: &DataManagerImpl, dir: &Path) -> anyhow::Result<()> {
 fn ask_again(
     manager: &DataManagerImpl,
     dir: &Path,
-    origin: &Path,
+    terms: &Terms,
     beliefs: &Beliefs,
 ) -> anyhow::Result<()> {
     let mut tasks = Vec::new();
@@ -144,7 +144,7 @@ fn ask_again(
         tasks.push((
             n,
             version,
-            manager.download_chunk(describe(n, version, origin)),
+            manager.download_chunk(describe(n, version, &terms.origin)),
         ));
     }
     for (n, version, task) in tasks {

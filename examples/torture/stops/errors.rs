@@ -43,7 +43,7 @@ struct Prepared<'a> {
 
 /// Runs the mode; whether all held.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
-    let stage = Stage::set_up(options.place.as_deref())?;
+    let stage = Stage::set_up(options)?;
     let run = Run {
         stage: &stage,
         failures: Failures::default(),

@@ -31,16 +31,21 @@ mod victim;
 
 use anyhow::bail;
 use options::Options;
+use victim::Terms;
 
 /// Runs `kills`, `errors`, or the process that they are about.
 pub(crate) fn run(mode: &str, arguments: &[String]) -> anyhow::Result<()> {
     let held = match (mode, arguments) {
-        ("victim", [dir, origin, steps]) => {
-            return victim::run(dir.as_ref(), origin.as_ref(), &script::parse(steps)?);
+        ("victim", [dir, origin, durability, steps]) => {
+            let terms = Terms {
+                origin: origin.into(),
+                durability: serde_json::from_str(durability)?,
+            };
+            return victim::run(dir.as_ref(), &terms, &script::parse(steps)?);
         }
         ("kills", _) => kills::run(&Options::parse(arguments)?),
         ("errors", _) => errors::run(&Options::parse(arguments)?),
-        _ => bail!("victim DIRECTORY ORIGIN STEPS"),
+        _ => bail!("victim DIRECTORY ORIGIN DURABILITY STEPS"),
     };
     match held {
         Ok(true) => Ok(()),

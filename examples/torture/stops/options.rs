@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use data_manager::data_manager::Durability;
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) only: Option<String>,
     /// Where the directories are made.
     pub(crate) place: Option<PathBuf>,
+    /// What is synced: no kill may make a difference there.
+    pub(crate) durability: Durability,
     /// Processes at a time.
     pub(crate) jobs: usize,
 }
@@ -31,6 +34,7 @@ impl Options {
             seed: 1,
             only: None,
             place: None,
+            durability: Durability::default(),
             jobs: cpus.min(8),
         };
         let mut rest = arguments.iter();
@@ -45,6 +49,9 @@ impl Options {
                 "--seed" => options.seed = value()?.parse()?,
                 "--only" => options.only = Some(value()?.clone()),
                 "--dir" => options.place = Some(value()?.into()),
+                "--durability" => {
+                    options.durability = serde_json::from_value(value()?.as_str().into())?;
+                }
                 "--jobs" => options.jobs = value()?.parse::<usize>()?.max(1),
                 _ => bail!("unknown argument {argument}; try --help"),
             }

@@ -11,14 +11,16 @@ use tempfile::TempDir;
 
 use crate::stops::beliefs::Beliefs;
 use crate::stops::look;
+use crate::stops::options::Options;
 use crate::stops::script::{self, Script, Step};
 use crate::stops::tracer::{self, Deed, Spot, Traced};
+use crate::stops::victim::Terms;
 use crate::stops::{checks, chunks};
 
-/// A place of the run's own, with the origin that chunks come from.
+/// A place of the run's own.
 pub(crate) struct Stage {
     home: TempDir,
-    pub(crate) origin: PathBuf,
+    terms: Terms,
     rooms: AtomicUsize,
 }
 
@@ -60,7 +62,7 @@ impl Played {
 
 impl Stage {
     /// Memory is the place if there is one: nothing here cuts the power.
-    pub(crate) fn set_up(place: Option<&Path>) -> anyhow::Result<Stage> {
+    pub(crate) fn set_up(options: &Options) -> anyhow::Result<Stage> {
         let memory = Path::new("/dev/shm");
         let fallback = if memory.is_dir() {
             memory.to_owned()
@@ -69,12 +71,15 @@ impl Stage {
         };
         let home = tempfile::Builder::new()
             .prefix("torture-")
-            .tempdir_in(place.unwrap_or(&fallback))?;
+            .tempdir_in(options.place.as_deref().unwrap_or(&fallback))?;
         let origin = fs::canonicalize(home.path())?.join("origin");
         chunks::write_origin(&origin)?;
         Ok(Stage {
             home,
-            origin,
+            terms: Terms {
+                origin,
+                durability: options.durability,
+            },
             rooms: AtomicUsize::new(0),
         })
     }
@@ -139,7 +144,8 @@ impl Stage {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("victim")
             .arg(&state.dir)
-            .arg(&self.origin)
+            .arg(&self.terms.origin)
+            .arg(serde_json::to_string(&self.terms.durability)?)
             .arg(script::format(steps))
             .env_remove("RUST_BACKTRACE")
             .env_remove("RUST_LIB_BACKTRACE")
@@ -175,7 +181,7 @@ impl Stage {
     }
 
     pub(crate) fn check(&self, state: &State) -> anyhow::Result<()> {
-        checks::check(&state.dir, &self.origin, &state.beliefs)
+        checks::check(&state.dir, &self.terms, &state.beliefs)
     }
 
     /// Removes a directory that is no longer needed.

@@ -12,12 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use data_manager::Error;
-use data_manager::data_manager::{ChunkGuard, ChunkTask, DataManagerImpl, Event, Events};
+use data_manager::data_manager::{
+    ChunkGuard, ChunkTask, DataManagerImpl, Durability, Event, Events,
+};
 
 use crate::stops::chunks::{self, MISSING, describe, id};
 use crate::stops::look;
@@ -31,9 +33,17 @@ const ATTEMPTS: usize = 5;
 /// What a victim exits with if it could not do what it was told.
 const GAVE_UP: i32 = 9;
 
+/// How a directory is opened, by victims and by those who look after them.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Where chunks come from.
+    pub(crate) origin: PathBuf,
+    pub(crate) durability: Durability,
+}
+
 struct Victim<'a> {
     dir: &'a Path,
-    origin: &'a Path,
+    terms: &'a Terms,
     manager: DataManagerImpl,
     events: Events,
     trouble: usize,
@@ -46,10 +56,11 @@ struct Victim<'a> {
 }
 
 /// A manager that tries again soon, in as few threads as it can.
-pub(crate) fn open(dir: &Path, origin: &Path) -> Result<DataManagerImpl, Error> {
+pub(crate) fn open(dir: &Path, terms: &Terms) -> Result<DataManagerImpl, Error> {
     DataManagerImpl::builder()
         .data_dir(dir)
-        .serve_files_from(origin)
+        .serve_files_from(&terms.origin)
+        .durability(terms.durability)
         .threads(1)
         .slots(1)
         .first_backoff(Duration::from_millis(4))
@@ -58,7 +69,7 @@ pub(crate) fn open(dir: &Path, origin: &Path) -> Result<DataManagerImpl, Error> 
 }
 
 /// Does the steps, and ends without tidying up.
-pub(crate) fn run(dir: &Path, origin: &Path, steps: &[Step]) -> anyhow::Result<()> {
+pub(crate) fn run(dir: &Path, terms: &Terms, steps: &[Step]) -> anyhow::Result<()> {
     // Nothing starts before whoever traces this process is ready.
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -67,10 +78,10 @@ pub(crate) fn run(dir: &Path, origin: &Path, steps: &[Step]) -> anyhow::Result<(
         say("failed for ever: it hangs");
         std::process::exit(GAVE_UP);
     });
-    let (manager, events) = open_again(dir, origin)?;
+    let (manager, events) = open_again(dir, terms)?;
     let mut victim = Victim {
         dir,
-        origin,
+        terms,
         manager,
         events,
         trouble: 0,
@@ -97,9 +108,9 @@ fn say(line: &str) {
 
 /// Opens the directory; what failed once may succeed the next time. What could not be read is not
 /// shown, and tried again at the next start.
-fn open_again(dir: &Path, origin: &Path) -> anyhow::Result<(DataManagerImpl, Events)> {
+fn open_again(dir: &Path, terms: &Terms) -> anyhow::Result<(DataManagerImpl, Events)> {
     for _ in 0..ATTEMPTS {
-        let manager = again("open", || open(dir, origin))?;
+        let manager = again("open", || open(dir, terms))?;
         if manager.stats().totals.unreadable == 0 {
             let events = manager.events();
             return Ok((manager, events));
@@ -141,7 +152,7 @@ impl Victim<'_> {
             Step::Get(n, version) => self.get(n, version),
             Step::Miss(n) => {
                 say(&format!("want {n} {MISSING}"));
-                let chunk = describe(n, MISSING, self.origin);
+                let chunk = describe(n, MISSING, &self.terms.origin);
                 let end = end_of(&self.manager.download_chunk(chunk));
                 if end.is_ok() {
                     bail!("chunk {n} is there without its file");
@@ -187,7 +198,7 @@ impl Victim<'_> {
         say(&format!("want {n} {version}"));
         self.wanted.insert(n, version);
         again("get", || {
-            let chunk = describe(n, version, self.origin);
+            let chunk = describe(n, version, &self.terms.origin);
             end_of(&self.manager.download_chunk(chunk))
         })?;
         self.has(n, version)
@@ -234,7 +245,7 @@ impl Victim<'_> {
             self.wanted.insert(*n, 0);
         }
         again("assign", || {
-            let set = wanted.iter().map(|n| describe(*n, 0, self.origin));
+            let set = wanted.iter().map(|n| describe(*n, 0, &self.terms.origin));
             end_of(&self.manager.set_assignment(set))
         })?;
         for n in &wanted {
@@ -295,7 +306,7 @@ impl Victim<'_> {
     fn restart(&mut self) -> anyhow::Result<()> {
         self.count_trouble();
         self.close()?;
-        (self.manager, self.events) = open_again(self.dir, self.origin)?;
+        (self.manager, self.events) = open_again(self.dir, self.terms)?;
         Ok(())
     }
 
