@@ -170,6 +170,9 @@ impl Request<'_> {
 /// the zeros in front, ids without what follows their first digits, chunks without generation and
 /// what follows it.
 fn shorten(path: &str) -> String {
+    if let Some((from, to)) = path.split_once(" -> ") {
+        return format!("{} -> {}", shorten(from), shorten(to));
+    }
     let mut short = String::new();
     for (at, part) in path.split('/').enumerate() {
         let (front, parts) = match part.split_once("chunk=") {
