@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::disk::Dir;
+use super::disk::{Dir, is_no_dir};
 use super::layout::ChunkName;
 use super::stored::{Contents, FileSums};
 use crate::data_chunk::{ChunkFile, ChunkId, ChunkSpec, DatasetId, FileSpec, MANIFEST_NAME};
@@ -121,12 +121,25 @@ impl Manifest {
         }
     }
 
-    /// The names of the files that the manifest in `dir` lists; none where it cannot be read.
-    pub(super) fn names(dir: &Dir) -> Vec<String> {
-        let bytes = dir.read_bounded(MANIFEST_NAME, MAX_MANIFEST_BYTES).ok();
-        let read = bytes.and_then(|bytes| parse(&bytes).ok());
-        let files = read.map(|read| read.contents.files).unwrap_or_default();
-        files.into_iter().map(|file| file.name).collect()
+    /// The names of the files that the manifest in `parent/name` lists; none where there is no sound
+    /// manifest. An error where the disk would not let it be read: too many open files, or a bad
+    /// sector, says nothing about what is in there, and ours must not be taken for a stranger's.
+    pub(super) fn names_in(parent: &Dir, name: &str) -> Result<Vec<String>, Error> {
+        let read = || {
+            parent
+                .open(name)?
+                .read_bounded(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+        };
+        let bytes = match read() {
+            Ok(bytes) => bytes,
+            Err(error) if is_no_dir(&error) || error.kind() == io::ErrorKind::InvalidData => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(Error::io("read the manifest of what is removed", error)),
+        };
+        let files = parse(&bytes).map(|read| read.contents.files);
+        let files = files.unwrap_or_default().into_iter();
+        Ok(files.map(|file| file.name).collect())
     }
 }
 

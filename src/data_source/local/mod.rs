@@ -176,8 +176,10 @@ impl LocalDataSource {
             .and_then(|staging| staging.rename_for_good(&key.dir(), &dataset, &name));
         match renamed {
             Ok(()) => Ok(stored),
-            Err(error) if dataset.stat(&name).is_err() => Err(CommitError::not_there(error)),
-            // It is in its place, but would perhaps not be after a power cut.
+            Err(error) if dataset.stat(&name).is_err_and(|error| is_no_dir(&error)) => {
+                Err(CommitError::not_there(error))
+            }
+            // It is in its place, or may be, but would perhaps not be after a power cut.
             Err(error) => Err(CommitError {
                 error,
                 left_behind: Some(stored),
@@ -277,9 +279,7 @@ impl LocalDataSource {
                 .iter()
                 .map(|file| file.name.clone())
                 .collect(),
-            None => (trash.open(&name))
-                .map(|dir| Manifest::names(&dir))
-                .unwrap_or_default(),
+            None => Manifest::names_in(&trash, &name)?,
         };
         let removed = removal::remove_listed(&self.own, &trash, &name, &names)?;
         self.exhume(chunk)?;
@@ -306,11 +306,11 @@ impl LocalDataSource {
             Err(error) if is_no_dir(&error) => return Ok(()),
             Err(error) => return Err(Error::io("open a dataset's directory", error)),
         };
-        if dataset.stat(&name).is_ok() {
-            dataset.rename_for_good(&name, to, &name)
-        } else {
+        match dataset.stat(&name) {
+            Ok(_) => dataset.rename_for_good(&name, to, &name),
             // An earlier call got as far as the rename, or somebody removed the directory.
-            dataset.sync_change()
+            Err(error) if is_no_dir(&error) => dataset.sync_change(),
+            Err(error) => Err(Error::io("look at a chunk's directory", error)),
         }
     }
 

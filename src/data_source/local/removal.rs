@@ -89,8 +89,8 @@ fn empty_trash_entry(own: &OwnDirs, trash: &Dir, name: &str) -> Result<(), Error
     if StagingKey::parse(name).is_some() {
         remove_staged(own, trash, name)
     } else if ChunkName::parse(name).is_some() {
-        let names = (trash.open(name)).map(|dir| Manifest::names(&dir));
-        remove_listed(own, trash, name, &names.unwrap_or_default()).map(drop)
+        let names = Manifest::names_in(trash, name)?;
+        remove_listed(own, trash, name, &names).map(drop)
     } else {
         Ok(())
     }
