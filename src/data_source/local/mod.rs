@@ -15,6 +15,7 @@ mod disk;
 mod layout;
 mod lock;
 mod manifest;
+mod names;
 mod scan;
 mod staging;
 mod stored;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::disk::{Disk, gone_is_fine};
 use super::layout::{self, ChunkName, Generation, StagingKey};
 use super::manifest::Manifest;
+use super::names::{self, Dataset, Named};
 use super::staging::PART_EXTENSION;
 use super::{Removed, StoredChunk};
 use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
@@ -55,13 +56,14 @@ pub(super) fn scan(root: &Arc<Path>) -> Result<(Scan, Generation), Error> {
     let mut scanner = Scanner {
         root,
         tombstones: HashSet::new(),
-        found: Vec::new(),
         scan: Scan::default(),
         next: 1,
     };
     scanner.tombstones()?;
-    scanner.datasets()?;
-    scanner.sort_out();
+    let datasets = scanner.datasets()?;
+    let names = names::read(&datasets)?;
+    scanner.scan.findings.extend(names.findings);
+    scanner.sort_out(&datasets, &names.chunks);
     scanner.count_generations(layout::TRASH)?;
     scanner.count_generations(layout::QUARANTINE)?;
     scanner.forget_stale_tombstones();
@@ -73,9 +75,6 @@ pub(super) fn scan(root: &Arc<Path>) -> Result<(Scan, Generation), Error> {
 struct Scanner<'a> {
     root: &'a Arc<Path>,
     tombstones: HashSet<(Generation, ChunkId)>,
-    /// Every chunk directory, with what it is sorted by at hand: to look it up in each chunk would
-    /// cost more than all the rest.
-    found: Vec<(ChunkId, Generation, StoredChunk)>,
     scan: Scan,
     next: Generation,
 }
@@ -95,7 +94,8 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn datasets(&mut self) -> Result<(), Error> {
+    fn datasets(&mut self) -> Result<Vec<Dataset>, Error> {
+        let mut datasets = Vec::new();
         let own = [
             layout::LOCK,
             layout::STAGING,
@@ -110,64 +110,40 @@ impl Scanner<'_> {
                 continue;
             };
             match layout::parse_dataset_dir(name) {
-                Some(dataset_id) if is_dir(&entry) => self.dataset(&entry.path(), dataset_id),
+                Some(dataset_id) if is_dir(&entry) => datasets.push((entry.path(), dataset_id)),
                 _ if own.contains(&name) => {}
                 _ => self.foreign(&entry),
             }
         }
-        Ok(())
-    }
-
-    /// A dataset that cannot be read is reported and skipped: the others must come up.
-    fn dataset(&mut self, dir: &Path, dataset_id: DatasetId) {
-        let read = fs::read_dir(dir).and_then(|entries| {
-            for entry in entries {
-                self.chunk(dataset_id, &entry?);
-            }
-            Ok(())
-        });
-        if let Err(error) = read {
-            let error = Error::io("read a dataset's directory", error);
-            let path = dir.to_owned();
-            self.scan.findings.push(Finding::Unreadable { path, error });
-        }
-    }
-
-    fn chunk(&mut self, dataset_id: DatasetId, entry: &DirEntry) {
-        let name = entry.file_name();
-        match name.to_str().and_then(ChunkName::parse) {
-            Some(name) if is_dir(entry) => {
-                self.next = self.next.max(name.generation.saturating_add(1));
-                let (id, generation) = (name.id, name.generation);
-                let stored = StoredChunk::found(self.root.clone(), dataset_id, name);
-                self.found.push((id, generation, stored));
-            }
-            _ => self.foreign(entry),
-        }
+        Ok(datasets)
     }
 
     /// One generation of an id is wanted, the one that was committed last and not deleted.
-    fn sort_out(&mut self) {
-        // Two that differ in nothing else but their dataset are no work of ours; which of them is
-        // taken must not depend on the order in which the disk names them.
-        let order = |(id, generation, stored): &(ChunkId, Generation, StoredChunk)| {
-            (*id, *generation, stored.spec.dataset_id)
-        };
-        self.found.sort_unstable_by(|a, b| {
-            let ids = a.0.cmp(&b.0);
-            ids.then_with(|| order(a).cmp(&order(b)))
-        });
+    fn sort_out(&mut self, datasets: &[Dataset], names: &[Named]) {
+        let dataset_of = |named: &Named| datasets[named.dataset as usize].1;
+        let mut doomed = Vec::new();
+        let mut wanted = Vec::with_capacity(names.len());
         let mut of_id = None;
-        for (id, generation, stored) in std::mem::take(&mut self.found).into_iter().rev() {
-            let buried = self.tombstones.remove(&(generation, id));
+        for &at in in_order(datasets, names).iter().rev() {
+            let ChunkName { id, generation, .. } = &names[at].name;
+            self.next = self.next.max(generation.saturating_add(1));
+            let buried =
+                !self.tombstones.is_empty() && self.tombstones.remove(&(*generation, *id));
             if buried || of_id == Some(id) {
-                self.scan.doomed.push(stored);
+                doomed.push(at);
             } else {
                 of_id = Some(id);
-                self.scan.chunks.push(stored);
+                wanted.push(at);
             }
         }
-        self.scan.chunks.reverse();
+        // Made in the order in which the catalogue and the planner go through them: in any other, each
+        // of a million would be waited for, since they lie all over the memory.
+        let stored = |at: usize| {
+            let named = &names[at];
+            StoredChunk::found(self.root.clone(), dataset_of(named), named.name.clone())
+        };
+        self.scan.chunks = wanted.into_iter().rev().map(stored).collect();
+        self.scan.doomed = doomed.into_iter().map(stored).collect();
     }
 
     fn count_generations(&mut self, dir: &str) -> Result<(), Error> {
@@ -241,6 +217,21 @@ impl Scanner<'_> {
     fn foreign(&mut self, entry: &DirEntry) {
         self.scan.findings.push(Finding::Foreign(entry.path()));
     }
+}
+
+/// Where the names are, by id and then by generation.
+fn in_order(datasets: &[Dataset], names: &[Named]) -> Vec<usize> {
+    let head = |named: &Named| named.name.id.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+    // Two that differ in nothing else but their dataset are no work of ours; which of them is taken
+    // must not depend on the order in which the disk names them.
+    let rest = |at: usize| {
+        let Named { name, dataset } = &names[at];
+        (name.id, name.generation, datasets[*dataset as usize].1)
+    };
+    let mut order: Vec<(u64, usize)> = names.iter().map(head).zip(0..).collect();
+    // The head of the id is at hand, and nearly always enough.
+    order.sort_unstable_by(|a, b| (a.0.cmp(&b.0)).then_with(|| rest(a.1).cmp(&rest(b.1))));
+    order.into_iter().map(|(_, at)| at).collect()
 }
 
 /// The bytes of the partial files in a directory, and how long ago something was written there.
@@ -370,6 +361,6 @@ fn entries(dir: &Path) -> Result<Vec<DirEntry>, Error> {
 }
 
 /// Whether it is a directory itself, not a link to one.
-fn is_dir(entry: &DirEntry) -> bool {
+pub(super) fn is_dir(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
