@@ -327,7 +327,8 @@ impl DataManagerImpl {
         Ok(())
     }
 
-    /// Subscribes to what happens from now on.
+    /// Subscribes to what happens from now on. The first subscriber is told first what was found wrong
+    /// with the data directory before it came.
     pub fn events(&self) -> Events {
         self.core.hub.subscribe()
     }

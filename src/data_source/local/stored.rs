@@ -182,7 +182,7 @@ impl StoredChunk {
         self.shared.check.load(Ordering::Relaxed) == CHECKED
     }
 
-    pub(super) fn set_checked(&self) {
+    pub(crate) fn set_checked(&self) {
         self.shared.check.store(CHECKED, Ordering::Relaxed);
     }
 }

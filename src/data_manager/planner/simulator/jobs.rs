@@ -49,7 +49,7 @@ impl World {
             Duty::Receive(fetch) => self.receive(fetch),
             Duty::Store(fetch, count) => self.store(fetch, count),
             Duty::EndFile(transfer, index, result) => self.end_file(transfer, index, result),
-            Duty::Commit(transfer, files) => self.commit(transfer, files),
+            Duty::Commit(transfer, files) => self.commit(transfer, &files),
             Duty::Leave(stored, job) => self.leave(&stored, job),
             Duty::Abandon(key) => self.abandon(key),
             Duty::Lasts(generation, what) => {
