@@ -31,7 +31,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (chunks, datasets) = (options.chunks, options.datasets.max(1));
     let root = options.dir.join(format!("opening-{chunks}-{datasets}"));
     make_tree(&root, chunks, datasets)?;
-    println!("opening: {chunks} chunks in {datasets} datasets, {} rounds", options.rounds);
+    println!(
+        "opening: {chunks} chunks in {datasets} datasets, {} rounds",
+        options.rounds
+    );
     let (mut walks, mut opens, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     // One round more, for the caches of the system.
     for round in 0..=options.rounds {
@@ -83,7 +86,11 @@ pub(crate) fn walk_once(root: &Path) -> anyhow::Result<()> {
     let (mut names, mut bytes) = (0, 0);
     for dataset in fs::read_dir(root)? {
         let dataset = dataset?;
-        if !dataset.file_name().to_string_lossy().starts_with("dataset_id=") {
+        if !dataset
+            .file_name()
+            .to_string_lossy()
+            .starts_with("dataset_id=")
+        {
             continue;
         }
         for name in fs::read_dir(dataset.path())? {
@@ -109,7 +116,11 @@ fn end(took: Duration, chunks: usize) -> ! {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|line| line.split_whitespace().next());
-    println!("{} {chunks} {}", took.as_secs_f64() * 1e3, peak.unwrap_or("0"));
+    println!(
+        "{} {chunks} {}",
+        took.as_secs_f64() * 1e3,
+        peak.unwrap_or("0")
+    );
     // What was printed is all there is to lose.
     let _ = std::io::stdout().flush();
     std::process::exit(0)
@@ -154,11 +165,18 @@ fn download(root: &Path, chunks: usize, datasets: usize) -> anyhow::Result<()> {
         chunk
     };
     manager.set_assignment((0..chunks).map(in_dataset)).wait()?;
-    manager.shutdown(Duration::from_secs(60)).context("the shutdown")
+    manager
+        .shutdown(Duration::from_secs(60))
+        .context("the shutdown")
 }
 
 fn make_directories(root: &Path, chunks: usize, datasets: usize) -> anyhow::Result<()> {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     let dirs: Vec<PathBuf> = (0..datasets)
         .map(|number| root.join(format!("dataset_id={}", hex(&dataset(number)))))
         .collect();

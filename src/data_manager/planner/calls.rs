@@ -43,8 +43,7 @@ impl Planner {
 
     /// Says how soon a wanted chunk is wanted; false if it is not.
     pub(in crate::data_manager) fn prioritize(&mut self, id: ChunkId, priority: Priority) -> bool {
-        self.knows(&id)
-            && self.edit(id, |entry, board| entry.prioritize(priority, board))
+        self.knows(&id) && self.edit(id, |entry, board| entry.prioritize(priority, board))
     }
 
     /// `delete_chunk`.

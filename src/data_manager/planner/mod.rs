@@ -239,13 +239,20 @@ impl Planner {
 
     /// Forgets at most `limit` ids; true if there are more. After a shutdown.
     pub(super) fn forget(&mut self, limit: usize) -> bool {
-        let found = self.found.ids_after(Bound::Unbounded).take(limit);
-        let mut ids: Vec<ChunkId> = found.collect();
-        ids.extend(self.entries_after(None, limit - ids.len()));
-        for id in ids {
+        for id in self.ids_after(None, limit) {
             self.edit(id, |entry, _| *entry = Entry::default());
         }
         !self.entries.is_empty() || !self.found.is_empty()
+    }
+
+    /// Of all ids that are known.
+    fn ids_after(&self, from: Option<ChunkId>, limit: usize) -> Vec<ChunkId> {
+        let mut ids = self.entries_after(from, limit);
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        ids.extend(self.found.ids_after(from).take(limit));
+        ids.sort_unstable();
+        ids.truncate(limit);
+        ids
     }
 
     fn entries_after(&self, from: Option<ChunkId>, limit: usize) -> Vec<ChunkId> {

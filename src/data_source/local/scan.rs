@@ -13,7 +13,7 @@ use super::manifest::Manifest;
 use super::names::{self, Dataset, Named};
 use super::staging::PART_EXTENSION;
 use super::{Removed, StoredChunk};
-use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
+use crate::data_chunk::{ChunkId, MANIFEST_NAME, PARTS_NAME};
 use crate::error::Error;
 
 /// What a data directory held when it was opened.
@@ -127,8 +127,7 @@ impl Scanner<'_> {
         for &at in in_order(datasets, names).iter().rev() {
             let ChunkName { id, generation, .. } = &names[at].name;
             self.next = self.next.max(generation.saturating_add(1));
-            let buried =
-                !self.tombstones.is_empty() && self.tombstones.remove(&(*generation, *id));
+            let buried = !self.tombstones.is_empty() && self.tombstones.remove(&(*generation, *id));
             if buried || of_id == Some(id) {
                 doomed.push(at);
             } else {
@@ -221,7 +220,13 @@ impl Scanner<'_> {
 
 /// Where the names are, by id and then by generation.
 fn in_order(datasets: &[Dataset], names: &[Named]) -> Vec<usize> {
-    let head = |named: &Named| named.name.id.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+    let head = |named: &Named| {
+        named
+            .name
+            .id
+            .first_chunk()
+            .map_or(0, |head| u64::from_be_bytes(*head))
+    };
     // Two that differ in nothing else but their dataset are no work of ours; which of them is taken
     // must not depend on the order in which the disk names them.
     let rest = |at: usize| {

@@ -404,11 +404,14 @@ impl World {
         }
         self.planner.found(&wanted);
         for slice in doomed.chunks(SLICE) {
+            // What is still to be found is not what the planner knows yet.
+            let checked = std::mem::replace(&mut self.profile.checked, false);
             self.apply(|planner, now| {
                 for stored in slice {
                     planner.found_doomed(now, stored.clone());
                 }
             });
+            self.profile.checked = checked;
         }
         let partials = self.disk.partials(self.now());
         self.apply(|planner, now| {
