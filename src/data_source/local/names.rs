@@ -34,10 +34,10 @@ pub(super) struct Named {
 }
 
 /// What is in the datasets' directories.
-#[derive(Default)]
 pub(super) struct Names {
-    /// In no order.
-    pub(super) chunks: Vec<Named>,
+    /// By the first byte of their ids, and apart from that in no order. Ids are spread evenly as a rule:
+    /// then the groups of a million are small enough to be sorted in a cache of the processor.
+    pub(super) groups: Vec<Vec<Named>>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -103,14 +103,20 @@ fn read_dataset(
 }
 
 fn parse_all(batches: &Receiver<Batch>, datasets: &[Dataset]) -> Names {
-    let mut names = Names::default();
+    let mut names = Names {
+        groups: (0..=u8::MAX).map(|_| Vec::new()).collect(),
+        findings: Vec::new(),
+    };
     for batch in batches {
         let mut from = 0;
         for (dataset, to) in batch.names {
             let name = &batch.bytes[from..to];
             from = to;
             match str::from_utf8(name).ok().and_then(ChunkName::parse) {
-                Some(name) => names.chunks.push(Named { name, dataset }),
+                Some(name) => {
+                    let group = usize::from(name.id[0]);
+                    names.groups[group].push(Named { name, dataset });
+                }
                 None => {
                     let name = OsString::from_vec(name.to_owned());
                     let dataset = datasets.get(dataset as usize);

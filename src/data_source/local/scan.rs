@@ -63,7 +63,11 @@ pub(super) fn scan(root: &Arc<Path>) -> Result<(Scan, Generation), Error> {
     let datasets = scanner.datasets()?;
     let names = names::read(&datasets)?;
     scanner.scan.findings.extend(names.findings);
-    scanner.sort_out(&datasets, &names.chunks);
+    let count = names.groups.iter().map(Vec::len).sum();
+    scanner.scan.chunks.reserve_exact(count);
+    for group in names.groups {
+        scanner.sort_out(&datasets, &group);
+    }
     scanner.count_generations(layout::TRASH)?;
     scanner.count_generations(layout::QUARANTINE)?;
     scanner.forget_stale_tombstones();
@@ -118,7 +122,8 @@ impl Scanner<'_> {
         Ok(datasets)
     }
 
-    /// One generation of an id is wanted, the one that was committed last and not deleted.
+    /// One generation of an id is wanted, the one that was committed last and not deleted. Called for one
+    /// group of ids after the other.
     fn sort_out(&mut self, datasets: &[Dataset], names: &[Named]) {
         let dataset_of = |named: &Named| datasets[named.dataset as usize].1;
         let mut doomed = Vec::new();
@@ -141,8 +146,9 @@ impl Scanner<'_> {
             let named = &names[at];
             StoredChunk::found(self.root.clone(), dataset_of(named), named.name.clone())
         };
-        self.scan.chunks = wanted.into_iter().rev().map(stored).collect();
-        self.scan.doomed = doomed.into_iter().map(stored).collect();
+        let wanted = wanted.into_iter().rev();
+        self.scan.chunks.extend(wanted.map(stored));
+        self.scan.doomed.extend(doomed.into_iter().map(stored));
     }
 
     fn count_generations(&mut self, dir: &str) -> Result<(), Error> {
