@@ -42,6 +42,9 @@ struct Registry {
     datasets: HashMap<DatasetId, IntervalIndex<Arc<dyn Held>>>,
 }
 
+/// A chunk on its way into an index.
+type ByBlock = (Range<u64>, ChunkId, Arc<dyn Held>);
+
 /// What covers a range of blocks; the answer of `find_range`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -191,7 +194,7 @@ impl DataCatalogue {
 impl Registry {
     /// Of chunks that ascend by their ids.
     fn of(chunks: Vec<Arc<dyn Held>>) -> Self {
-        let mut datasets: HashMap<DatasetId, Vec<_>> = HashMap::new();
+        let mut datasets: HashMap<DatasetId, Vec<ByBlock>> = HashMap::new();
         // Each is looked into here and never again, in the order in which they lie in memory: what is
         // sorted below carries its keys with it.
         let with_id = |held: Arc<dyn Held>| {
@@ -201,7 +204,7 @@ impl Registry {
             (id, held)
         };
         let by_id = chunks.into_iter().map(with_id).collect();
-        let index = |(id, mut rows): (DatasetId, Vec<(Range<u64>, ChunkId, Arc<dyn Held>)>)| {
+        let index = |(id, mut rows): (DatasetId, Vec<ByBlock>)| {
             // Those that begin together stay in the order of their ids.
             rows.sort_by_cached_key(|(range, _, _)| range.start);
             (id, IntervalIndex::from_sorted(rows))
