@@ -74,10 +74,10 @@ mod tests {
     fn only_what_is_written_is_read() {
         let text = hex_encode(&[0xAB; 32]);
         assert_eq!(hex_decode(&text), Some([0xAB; 32]));
-        assert_eq!(hex_decode(&text.to_uppercase()), None);
+        assert_eq!(hex_decode(text.to_uppercase()), None);
         assert_eq!(hex_decode(&text[..62]), None);
-        assert_eq!(hex_decode(&format!("{text}ab")), None);
-        assert_eq!(hex_decode(&format!("{}zz", &text[..62])), None);
+        assert_eq!(hex_decode(format!("{text}ab")), None);
+        assert_eq!(hex_decode(format!("{}zz", &text[..62])), None);
     }
 
     #[test]
