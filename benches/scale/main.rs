@@ -8,6 +8,7 @@
 //! | `calls.rs` | `download_chunk` and `delete_chunk`; memory; whose turn it is |
 //! | `assignment.rs` | `set_assignment`, with a reader beside it |
 //! | `small_files.rs` | a thousand chunks of one small file, in turn with `curl` |
+//! | `opening.rs` | `open`, in turn with a walk that reads the same names |
 //! | `bare.rs` | the same system calls without the library: what is possible |
 //! | `origin.rs` | the HTTP server that both of them fetch from |
 //! | `world.rs` | descriptions of chunks, sources, managers, memory |
@@ -22,6 +23,7 @@ mod assignment;
 mod bare;
 mod calls;
 mod figures;
+mod opening;
 mod options;
 mod origin;
 mod small_files;
@@ -40,6 +42,9 @@ fn main() -> anyhow::Result<()> {
             Part::Turns => calls::turns(&options)?,
             Part::Assignment => assignment::run(&options)?,
             Part::SmallFiles => small_files::run(&options)?,
+            Part::Opening => opening::run(&options)?,
+            Part::OpenOnce => opening::open_once(&options.dir)?,
+            Part::WalkOnce => opening::walk_once(&options.dir)?,
         }
     }
     Ok(())

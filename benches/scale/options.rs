@@ -10,15 +10,17 @@ Measures the library with many chunks.
 
 Usage: cargo bench --bench scale -- [PARTS] [OPTIONS]
 
-Parts (all of them if none is given):
+Parts (all of them but opening if none is given):
   calls         download_chunk and delete_chunk among so many chunks; memory
   turns         choosing the next transfer, with few waiting and with many
   assignment    set_assignment of so many chunks with 1 % changed
   small-files   chunks of one 10 KB file, in turn with curl --parallel
+  opening       open, in turn with a bare walk of the same names
 
 Options:
   --chunks N    chunks that are known (1000000), for all parts but small-files
   --visible N   how many of them are visible during the assignment (100000)
+  --datasets N  datasets that the chunks of opening are in (1)
   --files N     chunks of small-files (1000)
   --bytes N     bytes of each of their files (10000)
   --rounds N    rounds of what is measured in turn (7)
@@ -34,6 +36,10 @@ pub(crate) enum Part {
     Turns,
     Assignment,
     SmallFiles,
+    Opening,
+    /// What the processes do that `Opening` starts.
+    OpenOnce,
+    WalkOnce,
 }
 
 /// What the command line says.
@@ -42,6 +48,7 @@ pub(crate) struct Options {
     pub(crate) parts: Vec<Part>,
     pub(crate) chunks: usize,
     pub(crate) visible: usize,
+    pub(crate) datasets: usize,
     pub(crate) files: usize,
     pub(crate) bytes: usize,
     pub(crate) rounds: usize,
@@ -57,6 +64,7 @@ impl Options {
             parts: Vec::new(),
             chunks: 1_000_000,
             visible: 100_000,
+            datasets: 1,
             files: 1000,
             bytes: 10_000,
             rounds: 7,
@@ -75,6 +83,10 @@ impl Options {
                 "turns" => options.parts.push(Part::Turns),
                 "assignment" => options.parts.push(Part::Assignment),
                 "small-files" => options.parts.push(Part::SmallFiles),
+                "opening" => options.parts.push(Part::Opening),
+                "open-once" => options.parts.push(Part::OpenOnce),
+                "walk-once" => options.parts.push(Part::WalkOnce),
+                "--datasets" => options.datasets = value()?.parse()?,
                 "--chunks" => options.chunks = value()?.parse()?,
                 "--visible" => options.visible = value()?.parse()?,
                 "--files" => options.files = value()?.parse()?,

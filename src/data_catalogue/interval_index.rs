@@ -39,6 +39,23 @@ impl<V> IntervalIndex<V> {
         }
     }
 
+    /// An index of these entries, which ascend strictly by start and then by id: O(n).
+    ///
+    /// # Panics
+    /// If they do not, or if a range is empty or inverted.
+    pub(crate) fn from_sorted(entries: Vec<(Range<u64>, ChunkId, V)>) -> Self {
+        let ascend = |entry: &(Range<u64>, ChunkId, V), next: &(Range<u64>, ChunkId, V)| {
+            (entry.0.start, &entry.1) < (next.0.start, &next.1)
+        };
+        assert!(entries.is_sorted_by(ascend), "keys ascend");
+        let holds_a_block = |(range, _, _): &(Range<u64>, ChunkId, V)| !range.is_empty();
+        assert!(entries.iter().all(holds_a_block), "a chunk covers a block");
+        Self {
+            len: entries.len(),
+            root: Node::from_sorted(entries.into_iter()),
+        }
+    }
+
     /// The number of entries.
     #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {

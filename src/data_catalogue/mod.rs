@@ -42,6 +42,9 @@ struct Registry {
     datasets: HashMap<DatasetId, IntervalIndex<Arc<dyn Held>>>,
 }
 
+/// A chunk on its way into an index.
+type ByBlock = (Range<u64>, ChunkId, Arc<dyn Held>);
+
 /// What covers a range of blocks; the answer of `find_range`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -155,6 +158,18 @@ impl DataCatalogue {
         self.len() == 0
     }
 
+    /// Makes all of these visible, which ascend strictly by their ids. For a start, when nothing else
+    /// is visible yet: O(n log n), without a search for each, and the lock is held for an instant.
+    ///
+    /// # Panics
+    /// If something is visible already: it would be let go of under the lock.
+    pub(crate) fn load(&self, chunks: Vec<Arc<dyn Held>>) {
+        let loaded = Registry::of(chunks);
+        let mut registry = self.registry.write();
+        assert!(registry.by_id.is_empty(), "loaded once, and first");
+        *registry = loaded;
+    }
+
     /// Makes a chunk visible. One that is visible under the same id stops being so, and is
     /// returned: dropping it may set off its release, so drop it without holding a lock.
     pub(crate) fn publish(&self, held: Arc<dyn Held>) -> Option<Arc<dyn Held>> {
@@ -177,6 +192,27 @@ impl DataCatalogue {
 }
 
 impl Registry {
+    /// Of chunks that ascend by their ids.
+    fn of(chunks: Vec<Arc<dyn Held>>) -> Self {
+        let mut datasets: HashMap<DatasetId, Vec<ByBlock>> = HashMap::new();
+        // Each is looked into here and never again, in the order in which they lie in memory: what is
+        // sorted below carries its keys with it.
+        let with_id = |held: Arc<dyn Held>| {
+            let (id, range) = (*held.id(), held.block_range().clone());
+            let rows = datasets.entry(*held.dataset_id()).or_default();
+            rows.push((range, id, held.clone()));
+            (id, held)
+        };
+        let by_id = chunks.into_iter().map(with_id).collect();
+        let index = |(id, mut rows): (DatasetId, Vec<ByBlock>)| {
+            // Those that begin together stay in the order of their ids.
+            rows.sort_by_cached_key(|(range, _, _)| range.start);
+            (id, IntervalIndex::from_sorted(rows))
+        };
+        let datasets = datasets.into_iter().map(index).collect();
+        Registry { by_id, datasets }
+    }
+
     fn insert(&mut self, held: Arc<dyn Held>) {
         let index = self.datasets.entry(*held.dataset_id()).or_default();
         index.insert(held.block_range().clone(), *held.id(), held.clone());

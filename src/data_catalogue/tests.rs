@@ -157,6 +157,51 @@ proptest! {
 }
 
 #[test]
+fn what_is_loaded_is_as_if_it_had_been_published() {
+    let count = Arc::new(Count::default());
+    let mut rng = fastrand::Rng::with_seed(7);
+    let (loaded, published) = (DataCatalogue::new(), DataCatalogue::new());
+    let mut chunks = Vec::new();
+    for n in 0..2000 {
+        // Many begin together.
+        let start = rng.u64(0..300);
+        let held = held_as(
+            numbered(n),
+            rng.u8(0..3),
+            start..start + rng.u64(1..9),
+            &count,
+        );
+        published.publish(held.clone());
+        chunks.push(held);
+    }
+    loaded.load(chunks);
+    assert_eq!(loaded.ids(), published.ids());
+    for n in 0..2000 {
+        // And it goes on as any other.
+        if n % 3 == 0 {
+            drop(loaded.retract(&numbered(n)));
+            drop(published.retract(&numbered(n)));
+        }
+    }
+    let id_of = |guard: ChunkGuard| *guard.id();
+    for dataset in 0..4 {
+        let dataset = [dataset; 32];
+        for block in 0..310 {
+            let found = loaded.find(&dataset, block).map(id_of);
+            assert_eq!(found, published.find(&dataset, block).map(id_of));
+        }
+        let cover = |catalogue: &DataCatalogue| {
+            let cover = catalogue.cover(&dataset, 0..400);
+            let ids: Vec<_> = cover.chunks.into_iter().map(id_of).collect();
+            (ids, cover.missing)
+        };
+        assert_eq!(cover(&loaded), cover(&published));
+    }
+    drop((loaded.clear(), published.clear()));
+    assert_eq!(count.0.load(Ordering::SeqCst), 2000);
+}
+
+#[test]
 fn the_last_reference_is_the_release() {
     let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
     let released = || count.0.load(Ordering::SeqCst);

@@ -11,8 +11,13 @@ pub(crate) fn hex_encode(bytes: &[u8; 32]) -> String {
 }
 
 /// The inverse of [`hex_encode`]; `None` for anything that it does not write.
-pub(crate) fn hex_decode(text: &str) -> Option<[u8; 32]> {
-    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
+pub(crate) fn hex_decode(text: impl AsRef<[u8]>) -> Option<[u8; 32]> {
+    let (text, mut bytes) = (text.as_ref(), [0; 32]);
+    if text.len() != 64 {
+        return None;
+    }
+    HEXLOWER.decode_mut(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// A digest as other programs print it: 64 hexadecimal digits in either case.
@@ -39,7 +44,7 @@ pub(crate) mod hex_id {
         deserializer: D,
     ) -> Result<[u8; 32], D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        super::hex_decode(&text)
+        super::hex_decode(&*text)
             .ok_or_else(|| de::Error::custom("an id is 64 lower-case hexadecimal digits"))
     }
 }
@@ -69,10 +74,10 @@ mod tests {
     fn only_what_is_written_is_read() {
         let text = hex_encode(&[0xAB; 32]);
         assert_eq!(hex_decode(&text), Some([0xAB; 32]));
-        assert_eq!(hex_decode(&text.to_uppercase()), None);
+        assert_eq!(hex_decode(text.to_uppercase()), None);
         assert_eq!(hex_decode(&text[..62]), None);
-        assert_eq!(hex_decode(&format!("{text}ab")), None);
-        assert_eq!(hex_decode(&format!("{}zz", &text[..62])), None);
+        assert_eq!(hex_decode(format!("{text}ab")), None);
+        assert_eq!(hex_decode(format!("{}zz", &text[..62])), None);
     }
 
     #[test]

@@ -21,7 +21,9 @@ use super::sources::Sources;
 use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
-use crate::data_source::{Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle};
+use crate::data_source::{
+    DirLock, Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle,
+};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
@@ -535,8 +537,34 @@ impl Core {
 
     fn hold(&self, stored: &StoredChunk) -> Option<Arc<dyn Held>> {
         let lock = self.store()?.lock();
+        Some(self.hold_with(stored, &lock))
+    }
+
+    fn hold_with(&self, stored: &StoredChunk, lock: &Arc<DirLock>) -> Arc<dyn Held> {
         let (releases, found) = (self.releases.clone(), self.found.0.clone());
-        let held = HeldChunk::new(stored.clone(), releases, found, lock);
-        Some(Arc::new(held))
+        Arc::new(HeldChunk::new(
+            stored.clone(),
+            releases,
+            found,
+            lock.clone(),
+        ))
+    }
+
+    /// Makes what opening found visible, and tells the planner. Before anybody else has the manager,
+    /// so that no slices are needed.
+    pub(super) fn load(self: &Arc<Self>, chunks: &[StoredChunk], doomed: Vec<StoredChunk>) {
+        if let Some(store) = self.store() {
+            let lock = store.lock();
+            let held = chunks.iter().map(|stored| self.hold_with(stored, &lock));
+            self.catalogue.load(held.collect());
+        }
+        let mut doomed = doomed.into_iter().peekable();
+        while doomed.peek().is_some() {
+            self.apply_slice(|planner, now| {
+                for stored in doomed.by_ref().take(SLICE) {
+                    planner.found_doomed(now, stored);
+                }
+            });
+        }
     }
 }

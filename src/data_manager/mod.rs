@@ -146,7 +146,7 @@ impl DataManagerImpl {
 
     fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
         let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.store)?;
-        let planner = Planner::new(PlannerOptions {
+        let mut planner = Planner::new(PlannerOptions {
             slots: builder.slots,
             slots_per_host: builder.slots_per_host.unwrap_or(usize::MAX),
             partials: builder.partials,
@@ -154,6 +154,7 @@ impl DataManagerImpl {
             longest_backoff: builder.longest_backoff,
             seed: fastrand::u64(..),
         });
+        planner.found(&scan.chunks);
         let tasks = TasksManager::try_new(builder.threads)
             .map_err(|error| Error::io("start the threads that poll", error))?;
         let tasks = Arc::new(tasks);
@@ -164,15 +165,7 @@ impl DataManagerImpl {
         let hub = EventHub::new(builder.event_queue);
         let (sources, rate_floor) = (builder.sources(), builder.rate_floor);
         let core = Core::new(planner, sources, rate_floor, hub, store, &tasks, &blocking);
-        for (chunks, doomed) in [(&scan.chunks, false), (&scan.doomed, true)] {
-            for slice in chunks.chunks(core::SLICE) {
-                core.apply_slice(|planner, now| {
-                    for stored in slice {
-                        planner.found(now, stored.clone(), doomed);
-                    }
-                });
-            }
-        }
+        core.load(&scan.chunks, scan.doomed);
         let limit = builder.bandwidth_limit.and_then(NonZeroU64::new);
         core.throttle.set_limit(limit);
         core.apply(|planner, now| {

@@ -34,6 +34,10 @@ const MIN: usize = WIDTH / 4;
 /// lower this is, the emptier a long life of changes leaves the nodes.
 const LOW: usize = WIDTH * 7 / 16;
 
+/// How many rows each node gets of a tree that is built as a whole: as many as entries in block order
+/// leave behind them, so that what comes in later does not split nodes at once.
+const FILL: usize = WIDTH - MIN;
+
 /// A tree of rows. With at least `MIN` children a node, no recursion goes deeper than 16.
 #[derive(Debug)]
 pub(super) enum Node<V> {
@@ -69,6 +73,30 @@ impl<V> Node<V> {
     /// A leaf without rows.
     pub(super) const fn new() -> Self {
         Self::Leaf(Rows::new())
+    }
+
+    /// The tree of these entries, which ascend strictly by `(start, id)`: O(n), without a search.
+    pub(super) fn from_sorted(
+        entries: impl ExactSizeIterator<Item = (Range<u64>, ChunkId, V)>,
+    ) -> Self {
+        let mut nodes: Vec<Self> = Rows::pack(entries).map(Self::Leaf).collect();
+        while nodes.len() > 1 {
+            nodes = Rows::pack(nodes.into_iter().map(Self::into_row))
+                .map(Self::Inner)
+                .collect();
+        }
+        nodes.pop().unwrap_or_else(Self::new)
+    }
+
+    /// What a row of an inner node holds of it.
+    fn into_row(self) -> (Range<u64>, ChunkId, Child<V>) {
+        let Summary {
+            range,
+            id,
+            solid_from,
+        } = self.summary();
+        let node = self;
+        (range, id, Child { solid_from, node })
     }
 
     /// The range of each row: of an entry in a leaf, from the first start to the greatest end of
@@ -237,12 +265,8 @@ impl<V> Node<V> {
 
 impl<V> Rows<Child<V>> {
     fn insert_child(&mut self, row: usize, node: Node<V>) {
-        let Summary {
-            range,
-            id,
-            solid_from,
-        } = node.summary();
-        self.insert(row, range, id, Child { solid_from, node });
+        let (range, id, child) = node.into_row();
+        self.insert(row, range, id, child);
     }
 
     /// Brings a row up to date with its child.
@@ -291,6 +315,29 @@ impl<T> Rows<T> {
             ids: Vec::new(),
             items: Vec::new(),
         }
+    }
+
+    /// Puts rows into as few nodes as `FILL` allows, each of which gets as many as the others, or one
+    /// more. Where there are two nodes or more, each has at least half of `FILL`, which is `MIN` and more.
+    fn pack(
+        mut rows: impl ExactSizeIterator<Item = (Range<u64>, ChunkId, T)>,
+    ) -> impl Iterator<Item = Self> {
+        let len = rows.len();
+        let nodes = len.div_ceil(FILL);
+        (0..nodes).map(move |node| {
+            let count = len * (node + 1) / nodes - len * node / nodes;
+            let mut packed = Self {
+                ranges: Vec::with_capacity(WIDTH),
+                ids: Vec::with_capacity(WIDTH),
+                items: Vec::with_capacity(WIDTH),
+            };
+            for (range, id, item) in rows.by_ref().take(count) {
+                packed.ranges.push(range);
+                packed.ids.push(id);
+                packed.items.push(item);
+            }
+            packed
+        })
     }
 
     fn len(&self) -> usize {

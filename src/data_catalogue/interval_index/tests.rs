@@ -86,6 +86,18 @@ impl Pair {
         assert_eq!(removed, expected.map(|(_, value)| value));
     }
 
+    /// The same entries, as an index that is built as a whole.
+    fn rebuilt(self) -> Pair {
+        let entries = self
+            .model
+            .entries()
+            .map(|(range, id, value)| (range, *id, *value));
+        Pair {
+            index: IntervalIndex::from_sorted(entries.collect()),
+            ..self
+        }
+    }
+
     /// The key at a position in block order.
     fn key(&self, at: usize) -> Option<(u64, ChunkId)> {
         self.model.0.keys().nth(at).copied()
@@ -312,6 +324,27 @@ proptest! {
     }
 
     #[test]
+    fn what_is_built_as_a_whole_is_as_if_it_had_come_one_by_one(
+        ranges in vec((range(), 0..3u64), 0..400),
+        steps in vec((operation(), vec(any::<Index>(), 12)), 1..30)
+    ) {
+        let mut pair = Pair::default();
+        for (range, number) in ranges {
+            pair.insert(range, id(number));
+        }
+        let mut pair = pair.rebuilt();
+        pair.check();
+        pair.check_blocks(&pair.edges());
+        for (operation, edges) in steps {
+            operation.apply(&mut pair);
+            pair.check();
+            let all_edges = pair.edges();
+            let blocks: Vec<u64> = edges.iter().map(|at| *at.get(&all_edges)).collect();
+            pair.check_blocks(&blocks);
+        }
+    }
+
+    #[test]
     fn missing_is_what_find_does_not_find(
         ranges in vec((range(), 0..3u64), 0..60), blocks in range()
     ) {
@@ -411,6 +444,25 @@ fn growing_and_shrinking_around_one_size_keeps_the_invariants() {
         pair.index.check_invariants();
     }
     pair.check();
+}
+
+#[test]
+fn every_size_and_shape_can_be_built_as_a_whole() {
+    for shape in SHAPES {
+        for count in (0..300).chain([700]) {
+            let mut pair = Pair::default();
+            for number in 0..count {
+                pair.insert(shape.range(1000, number, count), id(number));
+            }
+            pair.rebuilt().check();
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "keys ascend")]
+fn what_does_not_ascend_is_not_built() {
+    IntervalIndex::from_sorted(vec![(0..1, id(3), 0), (0..1, id(0), 1)]);
 }
 
 #[test]

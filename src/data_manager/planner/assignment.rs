@@ -91,7 +91,8 @@ impl Planner {
         epoch: u64,
         chunks: impl Iterator<Item = (ChunkId, u64)>,
     ) -> Vec<bool> {
-        let Planner { entries, board } = self;
+        // What nothing named since it was found never said anything, so `found` has nothing of these.
+        let Planner { entries, board, .. } = self;
         let over = board.assignment.epoch != epoch || board.shut_down;
         let assign = |(id, said): (ChunkId, u64)| {
             if over || board.assignment.deleted.contains(&id) {
@@ -128,7 +129,7 @@ impl Planner {
             }),
             Err((id, error)) => {
                 self.board.assignment.refused.get_or_insert(error);
-                if self.entries.contains_key(&id) {
+                if self.knows(&id) {
                     self.edit(id, |entry, _| {
                         // What is on its way out already is no part of the assignment.
                         if entry.wanted.is_some() {
@@ -155,9 +156,14 @@ impl Planner {
         }
         let from = from.map_or(Bound::Unbounded, Bound::Excluded);
         let slice = self.entries.range((from, Bound::Unbounded)).take(limit);
-        let looked_at: Vec<(ChunkId, bool)> = slice
+        let mut looked_at: Vec<(ChunkId, bool)> = slice
             .map(|(id, entry)| (*id, entry.wanted.is_some() && entry.is_outside(epoch)))
             .collect();
+        // What nothing named since it was found is in no assignment.
+        let found = self.found.ids_after(from).take(limit);
+        looked_at.extend(found.map(|id| (id, true)));
+        looked_at.sort_unstable();
+        looked_at.truncate(limit);
         for (id, outside) in &looked_at {
             if *outside {
                 self.board.assignment.changed = true;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::entry::{Entry, Leaving, Phase, Tombstone, Visible, Wanted};
+use super::found::Found;
 use super::{Action, Board, Moment, Planner, shut_down, superseded};
 use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::chunk_task::Completion;
@@ -42,8 +43,7 @@ impl Planner {
 
     /// Says how soon a wanted chunk is wanted; false if it is not.
     pub(in crate::data_manager) fn prioritize(&mut self, id: ChunkId, priority: Priority) -> bool {
-        self.entries.contains_key(&id)
-            && self.edit(id, |entry, board| entry.prioritize(priority, board))
+        self.knows(&id) && self.edit(id, |entry, board| entry.prioritize(priority, board))
     }
 
     /// `delete_chunk`.
@@ -55,7 +55,7 @@ impl Planner {
         if self.board.assignment.open {
             self.board.assignment.deleted.insert(id);
         }
-        if !self.entries.contains_key(&id) {
+        if !self.knows(&id) {
             return Completion::ended(Ok(()));
         }
         self.edit(id, |entry, board| {
@@ -68,27 +68,20 @@ impl Planner {
         })
     }
 
-    /// Opening found a chunk on disk: it is wanted, unless it is `doomed`, that is, deleted or
-    /// replaced before the last owner ended.
-    pub(in crate::data_manager) fn found(
-        &mut self,
-        now: Moment,
-        stored: StoredChunk,
-        doomed: bool,
-    ) {
+    /// Opening found these on disk, ascending by their ids, and they are in the catalogue: they are
+    /// wanted. Told before anything else.
+    pub(in crate::data_manager) fn found(&mut self, chunks: &[StoredChunk]) {
+        self.found = Found::new(chunks);
+        self.board.counts = self.found.counts();
+    }
+
+    /// Opening found a chunk that was deleted or replaced before the last owner ended.
+    pub(in crate::data_manager) fn found_doomed(&mut self, now: Moment, stored: StoredChunk) {
         self.edit(stored.spec.id, |entry, board| {
-            if doomed {
-                let mut leaving = Leaving::unreferenced(stored);
-                leaving.tombstone = Tombstone::Yes;
-                entry.leaving.push(leaving);
-                entry.advance(entry.leaving.len() - 1, now, board);
-                return;
-            }
-            let mut wanted = Wanted::new(stored.spec.clone(), Completion::ended(Ok(())));
-            (wanted.ended, wanted.phase) = (true, Phase::Visible);
-            entry.wanted = Some(wanted);
-            board.act(Action::Publish(stored.clone()));
-            entry.visible = Some(Visible { stored, holds: 1 });
+            let mut leaving = Leaving::unreferenced(stored);
+            leaving.tombstone = Tombstone::Yes;
+            entry.leaving.push(leaving);
+            entry.advance(entry.leaving.len() - 1, now, board);
         });
     }
 

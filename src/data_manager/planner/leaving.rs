@@ -24,7 +24,7 @@ impl Planner {
         id: ChunkId,
         generation: Generation,
     ) {
-        if !self.entries.contains_key(&id) {
+        if !self.knows(&id) {
             return;
         }
         self.edit(id, |entry, board| {

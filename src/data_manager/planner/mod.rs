@@ -14,7 +14,8 @@
 //!
 //! | file | facts |
 //! | --- | --- |
-//! | `calls.rs` | a chunk is wanted, unwanted, found on disk, found damaged |
+//! | `calls.rs` | a chunk is wanted, unwanted, found damaged |
+//! | `found.rs` | chunks were found on disk; (what is known of those that nothing named since) |
 //! | `transfers.rs` | a job ended, a transfer ended, a slot is free |
 //! | `failing.rs` | an attempt failed, a host is given up or back, the disk is full |
 //! | `scheduler/` | (asked by the others: which file goes next, and which host is given a rest) |
@@ -27,6 +28,7 @@ mod calls;
 mod chores;
 mod entry;
 mod failing;
+mod found;
 mod leaving;
 mod partials;
 mod scheduler;
@@ -41,6 +43,7 @@ use assignment::{Assignment, Deletes};
 use chores::Chores;
 use entry::Entry;
 pub(super) use entry::LeavingJob;
+use found::Found;
 pub(super) use partials::PartialLimits;
 use partials::Partials;
 use scheduler::Scheduler;
@@ -107,6 +110,8 @@ pub(super) enum Action {
 /// The state machine.
 pub(super) struct Planner {
     entries: BTreeMap<ChunkId, Entry>,
+    /// The others that are known: those of which there is nothing more to say than that.
+    found: Found,
     board: Board,
 }
 
@@ -143,6 +148,7 @@ impl Planner {
     pub(super) fn new(options: PlannerOptions) -> Self {
         Planner {
             entries: BTreeMap::new(),
+            found: Found::default(),
             board: Board {
                 scheduler: Scheduler::new(options.slots, options.slots_per_host),
                 backoff: Backoff {
@@ -217,14 +223,14 @@ impl Planner {
     }
 
     /// Ends the unfinished tasks and cancels the transfers of at most `limit` ids after `from`;
-    /// returns where to go on, or `None` at the end.
+    /// returns where to go on, or `None` at the end. What was found and never named has neither.
     pub(super) fn shut_down_entries(
         &mut self,
         now: Moment,
         from: Option<ChunkId>,
         limit: usize,
     ) -> Option<ChunkId> {
-        let ids = self.ids_after(from, limit);
+        let ids = self.entries_after(from, limit);
         for id in &ids {
             self.edit(*id, |entry, board| entry.shut_down(now, board));
         }
@@ -236,20 +242,34 @@ impl Planner {
         for id in self.ids_after(None, limit) {
             self.edit(id, |entry, _| *entry = Entry::default());
         }
-        !self.entries.is_empty()
+        !self.entries.is_empty() || !self.found.is_empty()
     }
 
+    /// Of all ids that are known.
     fn ids_after(&self, from: Option<ChunkId>, limit: usize) -> Vec<ChunkId> {
+        let mut ids = self.entries_after(from, limit);
         let from = from.map_or(Bound::Unbounded, Bound::Excluded);
-        let ids = self
-            .entries
-            .range((from, Bound::Unbounded))
-            .map(|(id, _)| *id);
-        ids.take(limit).collect()
+        ids.extend(self.found.ids_after(from).take(limit));
+        ids.sort_unstable();
+        ids.truncate(limit);
+        ids
+    }
+
+    fn entries_after(&self, from: Option<ChunkId>, limit: usize) -> Vec<ChunkId> {
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.entries.range((from, Bound::Unbounded));
+        rest.take(limit).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether anything is known of `id`.
+    fn knows(&self, id: &ChunkId) -> bool {
+        self.entries.contains_key(id) || self.found.contains(id)
     }
 
     pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
-        let entry = self.entries.get(id)?;
+        let Some(entry) = self.entries.get(id) else {
+            return Some(self.found.entry(id)?.status(id, now));
+        };
         let mut status = entry.status(id, now);
         let waits = |wanted: &&entry::Wanted| matches!(wanted.phase, entry::Phase::Waiting(_));
         if let Some(wanted) = entry.wanted.as_ref().filter(waits)
@@ -295,14 +315,21 @@ impl Planner {
         self.board.scheduler.set_slots_per_host(limit);
     }
 
-    /// Changes one entry, and keeps what is counted over all entries in step.
+    /// Changes one entry, and keeps what is counted over all entries in step. What was found and is
+    /// named by this has an entry from now on.
     fn edit<R>(&mut self, id: ChunkId, change: impl FnOnce(&mut Entry, &mut Board) -> R) -> R {
         let mut place = match self.entries.entry(id) {
             btree_map::Entry::Occupied(place) => {
                 self.board.count(place.get(), Change::Out);
                 place
             }
-            btree_map::Entry::Vacant(place) => place.insert_entry(Entry::default()),
+            btree_map::Entry::Vacant(place) => {
+                let found = self.found.take(&id);
+                if let Some(entry) = &found {
+                    self.board.count(entry, Change::Out);
+                }
+                place.insert_entry(found.unwrap_or_default())
+            }
         };
         let result = change(place.get_mut(), &mut self.board);
         if place.get().is_empty() {

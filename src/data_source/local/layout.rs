@@ -67,41 +67,60 @@ impl ChunkName {
 
     /// Called for each of a million names at a start: it looks at each byte once.
     pub(super) fn parse(name: &str) -> Option<ChunkName> {
-        let mut parts = name.strip_prefix("chunk=")?.split('-');
-        let (start, end) = (parts.next()?, parts.next()?);
-        let wide = |text: &str| (text.len() == 20).then(|| digits(text)).flatten();
+        let rest = name.strip_prefix("chunk=")?.as_bytes();
+        // What comes first has a fixed width, each with a dash behind it.
+        let (start, rest) = rest.split_first_chunk::<21>()?;
+        let (end, rest) = rest.split_first_chunk::<21>()?;
+        let (id, rest) = rest.split_first_chunk::<65>()?;
+        let mut rest = rest.split(|byte| *byte == b'-');
         let parsed = ChunkName {
-            block_range: wide(start)?..wide(end)?,
-            id: hex_decode(parts.next()?)?,
-            len_bytes: number(parts.next()?)?,
-            generation: number(parts.next()?)?,
-            fingerprint: hex_number(parts.next()?, 16)?,
-            unsynced: match parts.next() {
+            block_range: digits(before_dash(start)?)?..digits(before_dash(end)?)?,
+            id: hex_decode(before_dash(id)?)?,
+            len_bytes: number(rest.next()?)?,
+            generation: number(rest.next()?)?,
+            fingerprint: hex_number(rest.next()?, 16)?,
+            unsynced: match rest.next() {
                 None => None,
                 Some(boot) => Some(hex_number(boot, 8)?.try_into().ok()?),
             },
         };
-        (parts.next().is_none() && !parsed.block_range.is_empty()).then_some(parsed)
+        (rest.next().is_none() && !parsed.block_range.is_empty()).then_some(parsed)
     }
 }
 
+fn before_dash(field: &[u8]) -> Option<&[u8]> {
+    field.strip_suffix(b"-")
+}
+
 /// A number in decimal digits and nothing else.
-fn digits(text: &str) -> Option<u64> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
+fn digits(text: &[u8]) -> Option<u64> {
+    let digit = |sum: u64, byte: &u8| {
+        let value = byte.wrapping_sub(b'0');
+        let more = sum.checked_mul(10)?.checked_add(u64::from(value))?;
+        (value < 10).then_some(more)
+    };
+    let some = !text.is_empty();
+    some.then(|| text.iter().try_fold(0, digit)).flatten()
 }
 
 /// The same without leading zeros.
-fn number(text: &str) -> Option<u64> {
-    let canonical = text == "0" || !text.starts_with('0');
+fn number(text: &[u8]) -> Option<u64> {
+    let canonical = text == b"0" || !text.starts_with(b"0");
     canonical.then(|| digits(text)).flatten()
 }
 
-/// So many hexadecimal digits in lower case.
-fn hex_number(text: &str, len: usize) -> Option<u64> {
-    let lower = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let plain = text.len() == len && text.bytes().all(lower);
-    plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+/// So many hexadecimal digits in lower case; at most 16.
+fn hex_number(text: &[u8], len: usize) -> Option<u64> {
+    let digit = |sum: u64, byte: &u8| {
+        let value = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        Some(sum << 4 | u64::from(value))
+    };
+    let plain = text.len() == len;
+    plain.then(|| text.iter().try_fold(0, digit)).flatten()
 }
 
 pub(super) fn dataset_dir(dataset_id: &DatasetId) -> String {

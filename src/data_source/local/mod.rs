@@ -16,6 +16,7 @@ mod disk;
 mod layout;
 mod lock;
 mod manifest;
+mod names;
 mod options;
 mod own;
 mod removal;

@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use super::StoredChunk;
 use super::layout::{self, ChunkName, Generation, StagingKey};
+use super::names::{self, Dataset, Named};
 use super::own::{OwnDir, OwnDirs};
 use super::staging::PART_EXTENSION;
-use crate::data_chunk::{ChunkId, DatasetId, PARTS_NAME};
+use crate::data_chunk::{ChunkId, PARTS_NAME};
 use crate::error::Error;
 
 /// What a data directory held when it was opened.
@@ -59,7 +60,6 @@ pub(super) fn scan(
         root,
         own,
         tombstones: HashSet::new(),
-        found: Vec::new(),
         scan: Scan {
             findings,
             ..Scan::default()
@@ -67,8 +67,14 @@ pub(super) fn scan(
         next: 1,
     };
     scanner.tombstones()?;
-    scanner.datasets()?;
-    scanner.sort_out();
+    let datasets = scanner.datasets()?;
+    let names = names::read(&datasets)?;
+    scanner.scan.findings.extend(names.findings);
+    let count = names.groups.iter().map(Vec::len).sum();
+    scanner.scan.chunks.reserve_exact(count);
+    for group in names.groups {
+        scanner.sort_out(&datasets, &group);
+    }
     scanner.count_generations(&own.trash)?;
     scanner.count_generations(&own.quarantine)?;
     scanner.forget_stale_tombstones();
@@ -81,9 +87,6 @@ struct Scanner<'a> {
     root: &'a Arc<Path>,
     own: &'a OwnDirs,
     tombstones: HashSet<(Generation, ChunkId)>,
-    /// Every chunk directory, with what it is sorted by at hand: to look it up in each chunk would
-    /// cost more than all the rest.
-    found: Vec<(ChunkId, Generation, StoredChunk)>,
     scan: Scan,
     next: Generation,
 }
@@ -105,7 +108,8 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn datasets(&mut self) -> Result<(), Error> {
+    fn datasets(&mut self) -> Result<Vec<Dataset>, Error> {
+        let mut datasets = Vec::new();
         for entry in entries(self.root)? {
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
@@ -113,64 +117,41 @@ impl Scanner<'_> {
                 continue;
             };
             match layout::parse_dataset_dir(name) {
-                Some(dataset_id) if is_dir(&entry) => self.dataset(&entry.path(), dataset_id),
+                Some(dataset_id) if is_dir(&entry) => datasets.push((entry.path(), dataset_id)),
                 _ if self.own.is_own(name) => {}
                 _ => self.foreign(&entry),
             }
         }
-        Ok(())
+        Ok(datasets)
     }
 
-    /// A dataset that cannot be read is reported and skipped: the others must come up.
-    fn dataset(&mut self, dir: &Path, dataset_id: DatasetId) {
-        let read = fs::read_dir(dir).and_then(|entries| {
-            for entry in entries {
-                self.chunk(dataset_id, &entry?);
-            }
-            Ok(())
-        });
-        if let Err(error) = read {
-            let error = Error::io("read a dataset's directory", error);
-            let path = dir.to_owned();
-            self.scan.findings.push(Finding::Unreadable { path, error });
-        }
-    }
-
-    fn chunk(&mut self, dataset_id: DatasetId, entry: &DirEntry) {
-        let name = entry.file_name();
-        match name.to_str().and_then(ChunkName::parse) {
-            Some(name) if is_dir(entry) => {
-                self.next = self.next.max(name.generation.saturating_add(1));
-                let (id, generation) = (name.id, name.generation);
-                let stored = StoredChunk::found(self.root.clone(), dataset_id, name);
-                self.found.push((id, generation, stored));
-            }
-            _ => self.foreign(entry),
-        }
-    }
-
-    /// One generation of an id is wanted, the one that was committed last and not deleted.
-    fn sort_out(&mut self) {
-        // Two that differ in nothing else but their dataset are no work of ours; which of them is
-        // taken must not depend on the order in which the disk names them.
-        let order = |(id, generation, stored): &(ChunkId, Generation, StoredChunk)| {
-            (*id, *generation, stored.spec.dataset_id)
-        };
-        self.found.sort_unstable_by(|a, b| {
-            let ids = a.0.cmp(&b.0);
-            ids.then_with(|| order(a).cmp(&order(b)))
-        });
+    /// One generation of an id is wanted, the one that was committed last and not deleted. Called for one
+    /// group of ids after the other.
+    fn sort_out(&mut self, datasets: &[Dataset], names: &[Named]) {
+        let dataset_of = |named: &Named| datasets[named.dataset as usize].1;
+        let mut doomed = Vec::new();
+        let mut wanted = Vec::with_capacity(names.len());
         let mut of_id = None;
-        for (id, generation, stored) in std::mem::take(&mut self.found).into_iter().rev() {
-            let buried = self.tombstones.remove(&(generation, id));
+        for &at in in_order(datasets, names).iter().rev() {
+            let ChunkName { id, generation, .. } = &names[at].name;
+            self.next = self.next.max(generation.saturating_add(1));
+            let buried = !self.tombstones.is_empty() && self.tombstones.remove(&(*generation, *id));
             if buried || of_id == Some(id) {
-                self.scan.doomed.push(stored);
+                doomed.push(at);
             } else {
                 of_id = Some(id);
-                self.scan.chunks.push(stored);
+                wanted.push(at);
             }
         }
-        self.scan.chunks.reverse();
+        // Made in the order in which the catalogue and the planner go through them: in any other, each
+        // of a million would be waited for, since they lie all over the memory.
+        let stored = |at: usize| {
+            let named = &names[at];
+            StoredChunk::found(self.root.clone(), dataset_of(named), named.name.clone())
+        };
+        let wanted = wanted.into_iter().rev();
+        self.scan.chunks.extend(wanted.map(stored));
+        self.scan.doomed.extend(doomed.into_iter().map(stored));
     }
 
     fn count_generations(&mut self, own: &OwnDir) -> Result<(), Error> {
@@ -253,6 +234,27 @@ impl Scanner<'_> {
     }
 }
 
+/// Where the names are, by id and then by generation.
+fn in_order(datasets: &[Dataset], names: &[Named]) -> Vec<usize> {
+    let head = |named: &Named| {
+        named
+            .name
+            .id
+            .first_chunk()
+            .map_or(0, |head| u64::from_be_bytes(*head))
+    };
+    // Two that differ in nothing else but their dataset are no work of ours; which of them is taken
+    // must not depend on the order in which the disk names them.
+    let rest = |at: usize| {
+        let Named { name, dataset } = &names[at];
+        (name.id, name.generation, datasets[*dataset as usize].1)
+    };
+    let mut order: Vec<(u64, usize)> = names.iter().map(head).zip(0..).collect();
+    // The head of the id is at hand, and nearly always enough.
+    order.sort_unstable_by(|a, b| (a.0.cmp(&b.0)).then_with(|| rest(a.1).cmp(&rest(b.1))));
+    order.into_iter().map(|(_, at)| at).collect()
+}
+
 /// The bytes of the partial files in a directory, and how long ago something was written there.
 fn measure(dir: &Path) -> (u64, Duration) {
     let mut len_bytes = 0;
@@ -285,6 +287,6 @@ fn entries(dir: &Path) -> Result<Vec<DirEntry>, Error> {
 }
 
 /// Whether it is a directory itself, not a link to one.
-fn is_dir(entry: &DirEntry) -> bool {
+pub(super) fn is_dir(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_dir())
 }

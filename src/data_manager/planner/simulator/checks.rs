@@ -1,6 +1,7 @@
 //! What holds after every decision.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -207,15 +208,27 @@ impl World {
     /// What is counted over all entries, counted again.
     fn check_entries(&self) {
         let board = &self.planner.board;
-        let entries = || self.planner.entries.values();
-        let busy = entries().filter(|entry| entry.is_busy()).count();
+        // As they would be if somebody named them.
+        let ids = self.planner.found.ids_after(Bound::Unbounded);
+        let found: Vec<(ChunkId, Entry)> = ids
+            .filter_map(|id| Some((id, self.planner.found.entry(&id)?)))
+            .collect();
+        for (id, _) in &found {
+            let twice = self.planner.entries.contains_key(id);
+            hold!(self, !twice, "{} is known twice", number_of(*id));
+        }
+        let entries = || {
+            let found = found.iter().map(|(id, entry)| (id, entry));
+            self.planner.entries.iter().chain(found)
+        };
+        let busy = entries().filter(|(_, entry)| entry.is_busy()).count();
         hold!(
             self,
             board.busy == busy,
             "{} of {busy} are busy",
             board.busy
         );
-        let working = entries().filter(|entry| entry.is_working()).count();
+        let working = entries().filter(|(_, entry)| entry.is_working()).count();
         hold!(
             self,
             board.working == working,
@@ -223,7 +236,7 @@ impl World {
             board.working
         );
         let mut counts = StateCounts::default();
-        for entry in entries() {
+        for (_, entry) in entries() {
             *counts.of(entry.state()) += 1;
             hold!(self, !entry.is_empty(), "an entry for nothing");
         }
@@ -238,7 +251,7 @@ impl World {
             "{:?} is {counts:?}",
             board.counts
         );
-        for (id, entry) in &self.planner.entries {
+        for (id, entry) in entries() {
             self.check_holds(*id, entry);
         }
     }
@@ -331,7 +344,8 @@ impl World {
     /// What the planner wants is what was asked for.
     fn check_wanted(&self) {
         for n in 0..self.profile.ids {
-            let entry = self.planner.entries.get(&id_of(n));
+            let found = self.planner.found.entry(&id_of(n));
+            let entry = self.planner.entries.get(&id_of(n)).or(found.as_ref());
             let wanted = entry.and_then(|entry| entry.wanted.as_ref());
             let wanted = wanted.map(|wanted| content_of(&wanted.spec));
             let asked = self.asked.get(&n).map(|asked| asked.content);

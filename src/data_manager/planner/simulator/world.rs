@@ -399,17 +399,19 @@ impl World {
             };
             self.asked.insert(number_of(stored.spec.id), asked);
         }
-        for (chunks, is_doomed) in [(&wanted, false), (&doomed, true)] {
-            for slice in chunks.chunks(SLICE) {
-                // What is still to be found is not what the planner knows yet.
-                let checked = std::mem::replace(&mut self.profile.checked, false);
-                self.apply(|planner, now| {
-                    for stored in slice {
-                        planner.found(now, stored.clone(), is_doomed);
-                    }
-                });
-                self.profile.checked = checked;
-            }
+        for stored in &wanted {
+            self.publish(stored);
+        }
+        self.planner.found(&wanted);
+        for slice in doomed.chunks(SLICE) {
+            // What is still to be found is not what the planner knows yet.
+            let checked = std::mem::replace(&mut self.profile.checked, false);
+            self.apply(|planner, now| {
+                for stored in slice {
+                    planner.found_doomed(now, stored.clone());
+                }
+            });
+            self.profile.checked = checked;
         }
         let partials = self.disk.partials(self.now());
         self.apply(|planner, now| {
