@@ -35,6 +35,11 @@ impl Disk {
         Disk { durability }
     }
 
+    /// Whether nothing is synced.
+    pub(super) fn is_lazy(self) -> bool {
+        self.durability == Durability::None
+    }
+
     /// Creates these directories in `parent` unless they are there, and makes their entries last.
     pub(super) fn make_dirs(self, parent: &Path, names: &[&str]) -> Result<(), Error> {
         for name in names {

@@ -18,6 +18,7 @@ mod manifest;
 mod scan;
 mod staging;
 mod stored;
+mod verification;
 
 use std::collections::HashSet;
 use std::fs;
@@ -34,8 +35,10 @@ use manifest::{Manifest, damaged};
 pub(crate) use scan::{Finding, FoundPartial, Scan};
 pub(crate) use staging::{Part, Progress, Staging, Version};
 pub(crate) use stored::StoredChunk;
+pub(crate) use verification::Verification;
 
 use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::FetchedFile;
 use super::checksums::KeptChecksums;
@@ -192,12 +195,13 @@ impl LocalDataSource {
         let dataset = layout::dataset_dir(&spec.dataset_id);
         self.make_dataset_dir(&dataset)?;
         let root = self.root.clone();
+        let unsynced = self.disk.is_lazy().then(boot_tag);
         Ok(StoredChunk::new(
             root,
             spec.clone(),
             fetched,
             generation,
-            None,
+            unsynced,
         ))
     }
 
@@ -337,6 +341,19 @@ fn boot_id() -> &'static str {
             .map(|text| text.trim().to_owned())
             .unwrap_or_default()
     })
+}
+
+/// What [`boot_tag`] is where the system does not say: never the one that a chunk was committed in.
+const NO_BOOT: layout::BootTag = 0;
+
+/// Stands for this start of the machine.
+fn boot_tag() -> layout::BootTag {
+    match boot_id() {
+        "" => NO_BOOT,
+        id => (xxh3_64(id.as_bytes()) & u64::from(u32::MAX))
+            .try_into()
+            .unwrap_or(NO_BOOT),
+    }
 }
 
 #[cfg(test)]

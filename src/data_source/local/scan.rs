@@ -20,6 +20,9 @@ use crate::error::Error;
 pub(crate) struct Scan {
     /// Chunks, at most one for each id, ascending by that.
     pub(crate) chunks: Vec<StoredChunk>,
+    /// The same, not synced before the machine was started anew: to be verified before anybody sees
+    /// them.
+    pub(crate) unverified: Vec<StoredChunk>,
     /// Deleted, or replaced by a later generation, when the last owner ended: to be removed.
     pub(crate) doomed: Vec<StoredChunk>,
     /// What earlier runs staged, for when the same is asked for again.
@@ -164,7 +167,10 @@ impl Scanner<'_> {
                 self.scan.doomed.push(stored);
             } else {
                 of_id = Some(id);
-                self.scan.chunks.push(stored);
+                match stored.is_unverified() {
+                    true => self.scan.unverified.push(stored),
+                    false => self.scan.chunks.push(stored),
+                }
             }
         }
         self.scan.chunks.reverse();

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::layout::{self, BootTag, ChunkName, Generation};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, damaged};
+use super::{NO_BOOT, boot_tag};
 use crate::data_chunk::{ChunkFile, ChunkSpec, DatasetId, Sha256Digest};
 use crate::data_source::FetchedFile;
 use crate::error::Error;
@@ -167,6 +168,45 @@ impl StoredChunk {
         }
         let read = Manifest::read(self.path(), self.spec.dataset_id, &self.name())?;
         Ok(self.shared.contents.get_or_init(|| read))
+    }
+
+    /// What its manifest says on disk now, which has to be what was read of it before.
+    pub(super) fn reread_contents(&self) -> Result<Contents, Error> {
+        let dataset = layout::dataset_dir(&self.spec.dataset_id);
+        let dir = self.shared.root.join(dataset).join(self.dir());
+        let read = Manifest::read(&dir, self.spec.dataset_id, &self.name())?;
+        if self.contents().is_some_and(|known| *known != read) {
+            return Err(damaged("the manifest is not the one that was committed"));
+        }
+        Ok(read)
+    }
+
+    /// The data directory.
+    pub(super) fn root(&self) -> &Path {
+        &self.shared.root
+    }
+
+    /// Whether it was not synced when it was committed, and the machine was started anew since.
+    pub(super) fn is_unverified(&self) -> bool {
+        let unsynced = self.shared.unsynced;
+        unsynced.is_some_and(|boot| boot == NO_BOOT || boot != boot_tag())
+    }
+
+    /// The same one, under the name that it has once it was synced.
+    pub(super) fn as_synced(&self) -> Self {
+        let shared = Shared {
+            root: self.shared.root.clone(),
+            len_bytes: self.shared.len_bytes,
+            unsynced: None,
+            path: OnceLock::new(),
+            contents: self.shared.contents.clone(),
+            check: AtomicU8::new(CHECKED),
+        };
+        StoredChunk {
+            spec: self.spec.clone(),
+            generation: self.generation,
+            shared: Arc::new(shared),
+        }
     }
 
     /// Whether this is the first time that somebody finds it, and it is not checked yet.
