@@ -129,11 +129,12 @@ fn the_scrub_finds_damage_by_itself() {
     assert_eq!(scrub_of(&manager), ScrubStats::default());
     manager.set_scrub_rate(Some(1 << 40)).unwrap();
     let round = loop {
-        match events.recv_timeout(DEADLINE).unwrap() {
-            Event::ScrubRound {
-                chunks, damaged, ..
-            } => break (chunks, damaged),
-            _ => {}
+        let event = events.recv_timeout(DEADLINE).unwrap();
+        if let Event::ScrubRound {
+            chunks, damaged, ..
+        } = event
+        {
+            break (chunks, damaged);
         }
     };
     assert_eq!(round, (2, 1));
@@ -180,12 +181,17 @@ fn the_scrub_keeps_to_its_rate_and_goes_on_where_it_was() {
     // At this rate the next step would be paid for in 2 s, and more is read before at most by one.
     let paid = started.elapsed().as_secs_f64() * 1e6;
     assert!(stats.bytes as f64 <= paid + 1.1e6, "{stats:?}");
+    wait_until("the next chunk", || scrub_of(&manager).bytes > 2_000_010);
     manager.set_scrub_rate(None).unwrap();
     assert_eq!(scrub_of(&manager).rate, None);
+    // While these are read, it would have come to the end.
+    (1..=2).for_each(|n| verify(&manager, n).unwrap());
+    let stats = scrub_of(&manager);
+    assert_eq!((stats.chunks, stats.rounds), (3, 0), "{stats:?}");
     manager.set_scrub_rate(Some(1 << 40)).unwrap();
     wait_until("the round", || scrub_of(&manager).rounds == 1);
     let stats = scrub_of(&manager);
-    assert_eq!((stats.chunks, stats.round_done), (2, 2), "{stats:?}");
+    assert_eq!((stats.chunks, stats.round_done), (4, 2), "{stats:?}");
     let error = manager.set_scrub_rate(Some(0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert_eq!(scrub_of(&manager).rate, Some(1 << 40));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Event;
+use super::disk::OnDisk;
 use super::duty::{Duty, Fact};
 use super::ledger::Ask;
 use super::world::World;
@@ -197,6 +198,9 @@ impl World {
         };
         let content = |asked: Option<Asked>| asked.map(|asked| asked.content);
         if content(before) != content(asked) {
+            let of_id = |on_disk: &&mut OnDisk| on_disk.stored.spec.id == id_of(n);
+            let found = self.disk.chunks.values_mut().filter(of_id);
+            found.for_each(|on_disk| on_disk.found = false);
             self.ledger.reversed(self.steps + 1, n);
         }
     }

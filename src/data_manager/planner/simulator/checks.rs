@@ -153,6 +153,15 @@ impl World {
             let damaged = on_disk.is_some_and(|on_disk| on_disk.put_aside);
             let right = on_disk.is_none() || damaged == (job == LeavingJob::Quarantine);
             hold!(self, right, "{job:?} of g{generation}");
+            let [wanted, unverified, _] = self.disk.scan();
+            let mut latest = wanted.iter().chain(&unverified);
+            let latest = latest.any(|stored| stored.generation == generation);
+            let found = on_disk.is_some_and(|on_disk| on_disk.found && latest);
+            hold!(
+                self,
+                !found || damaged,
+                "removes g{generation}, which nobody asked for"
+            );
             if let Some(on_disk) = self.disk.chunks.get_mut(&generation) {
                 on_disk.condemned = true;
             }

@@ -25,6 +25,8 @@ pub(super) struct OnDisk {
     pub(super) unsynced: bool,
     /// The same, and the power was cut since: what is in it was not looked at.
     pub(super) unverified: bool,
+    /// A start found it, and since then nobody asked for anything else of its id.
+    pub(super) found: bool,
     /// Somebody from outside was at it, or a power cut.
     pub(super) damaged: bool,
     /// It was found damaged: it goes to quarantine.
@@ -118,6 +120,7 @@ impl Disk {
             lasts: false,
             unsynced: self.lazy,
             unverified: false,
+            found: false,
             damaged: false,
             put_aside: false,
             condemned: false,
@@ -176,7 +179,6 @@ impl Disk {
             let lasts = |on_disk: &OnDisk| on_disk.lasts && !on_disk.unsynced;
             self.chunks.retain(|_, chunk| lasts(chunk) || rng.bool());
             for on_disk in self.chunks.values_mut() {
-                on_disk.unverified = on_disk.unsynced;
                 on_disk.damaged |= on_disk.unsynced && rng.bool();
                 on_disk.tombstone ^= !on_disk.tombstone_lasts && rng.bool();
             }
@@ -184,7 +186,10 @@ impl Disk {
                 staged.parts.fill(Part::default());
             }
         }
+        let another_boot = power_cut || rng.bool();
         for on_disk in self.chunks.values_mut() {
+            on_disk.unverified |= on_disk.unsynced && another_boot;
+            on_disk.found = true;
             (on_disk.lasts, on_disk.tombstone_lasts) = (true, true);
             (on_disk.condemned, on_disk.put_aside) = (false, false);
             on_disk.stored = on_disk.stored.as_found();

@@ -372,7 +372,8 @@ impl World {
     pub(super) fn crash(&mut self, power_cut: bool) {
         self.note(|| format!("crash, power cut: {power_cut}"));
         let visible = self.life.references.iter().filter(|r| r.in_catalogue);
-        let lasts = |r: &&Reference| !(power_cut && self.disk.chunks[&r.generation].unsynced);
+        // What was not synced may be gone, or is verified first.
+        let lasts = |r: &&Reference| !self.disk.chunks[&r.generation].unsynced;
         let seen = visible.filter(lasts).map(|r| r.generation);
         let seen: Vec<Generation> = seen.collect();
         self.disk.crash(power_cut, &mut self.rng);
