@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::data_chunk::{ChunkSpec, DataChunk};
-use crate::data_source::FetchedFile;
+use crate::data_source::{FetchedFile, FoundPartial};
 
 #[test]
 fn backoff_grows_to_its_cap_and_is_spread() {
@@ -114,4 +114,47 @@ fn a_delete_does_not_wait_for_what_is_verified_before() {
     planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Verify, stopped);
     let next = [(1, LeavingJob::Remove), (3, LeavingJob::Verify)];
     assert_eq!(jobs(&planner.take_actions(now)), next);
+}
+
+/// What an earlier attempt at the same chunk left may be on its way out meanwhile.
+#[test]
+fn what_is_verified_waits_for_what_goes_and_comes_into_view() {
+    let now = Duration::ZERO;
+    let (mut planner, (spec, stored)) = (planner(), unsynced(1));
+    let key = StagingKey::of(&spec);
+    planner.found_unverified(now, stored);
+    let partial = FoundPartial {
+        key,
+        len_bytes: 1,
+        age: Duration::ZERO,
+    };
+    planner.found_partial(now, &partial);
+    let decided = planner.take_actions(now);
+    assert_eq!(jobs(&decided), [(1, LeavingJob::Verify)]);
+    assert!(decided.iter().any(|a| matches!(a, Action::Abandon(_))));
+    planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Verify, Ok(None));
+    assert_eq!(jobs(&planner.take_actions(now)), []);
+    assert!(planner.visible(&[1; 32]).is_none());
+    planner.abandoned(now, key, true);
+    let decided = planner.take_actions(now);
+    assert!(decided.iter().any(|a| matches!(a, Action::Publish(_))));
+    assert!(planner.is_idle());
+}
+
+/// A shutdown is nobody's wish that it be gone.
+#[test]
+fn what_is_not_verified_yet_stays_on_disk_at_a_shutdown() {
+    let now = Duration::ZERO;
+    let mut planner = planner();
+    for n in 1..=3 {
+        planner.found_unverified(now, unsynced(n).1);
+    }
+    assert_eq!(jobs(&planner.take_actions(now)).len(), 2);
+    planner.shut_down();
+    assert!(planner.shut_down_entries(now, None, 10).is_none());
+    let stopped = Err(Error::new(ErrorKind::Superseded, "shut down"));
+    planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Verify, stopped);
+    planner.leaving_job_ended(now, ([2; 32], 1), LeavingJob::Verify, Ok(None));
+    assert_eq!(jobs(&planner.take_actions(now)), []);
+    assert!(planner.is_quiet() && planner.is_idle());
 }
