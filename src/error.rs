@@ -25,7 +25,8 @@ pub enum ErrorKind {
     Superseded,
     /// The manager was shut down before the task ended, or was already shut down at the call.
     ShutDown,
-    /// The source says that the file does not exist (404, 410, no such file).
+    /// The source says that the file does not exist (404, 410, no such file); or there is no visible
+    /// chunk of the id.
     NotFound,
     /// Access is refused: by the source (401, 403), or by the local disk (permission denied).
     Denied,

@@ -82,6 +82,11 @@ impl DataCatalogue {
         found.map(ChunkGuard::new)
     }
 
+    /// What guards of this chunk hold, for whoever keeps it without having looked for it.
+    pub(crate) fn hold(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
+        self.registry.read().by_id.get(chunk_id).cloned()
+    }
+
     /// What holds the blocks of `blocks`, and which of them nothing holds. O(log n + found).
     ///
     /// Read in slices, as [`ids`](Self::ids) is: an answer of up to 1024 chunks is how things were

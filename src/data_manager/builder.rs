@@ -38,11 +38,13 @@ use crate::error::Error;
 /// | [`file_mode`](Self::file_mode) | 0600 | the mode of new files |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
 /// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
+/// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
 /// Fixed: 4 threads of the blocking pool beyond the slots, for commits and deletes; one progress
 /// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals at a
 /// time; a host is given a rest after 5 failures in a row that it would have had for everybody;
-/// `Retry-After` is honoured up to the longest backoff.
+/// `Retry-After` is honoured up to the longest backoff; an hour, or more, from the beginning of one
+/// round of the scrub to that of the next.
 #[derive(Debug)]
 pub struct DataManagerBuilder {
     pub(super) data_dir: PathBuf,
@@ -56,6 +58,7 @@ pub struct DataManagerBuilder {
     pub(super) event_queue: usize,
     pub(super) store: StoreOptions,
     pub(super) bandwidth_limit: Option<u64>,
+    pub(super) scrub_rate: Option<u64>,
     pub(super) rate_floor: RateFloor,
     http: HttpOptions,
     file_roots: Vec<PathBuf>,
@@ -79,6 +82,7 @@ impl Default for DataManagerBuilder {
             event_queue: 1024,
             store: StoreOptions::default(),
             bandwidth_limit: None,
+            scrub_rate: None,
             rate_floor: RateFloor {
                 min_rate: 1024,
                 window: Duration::from_secs(30),
@@ -237,6 +241,15 @@ impl DataManagerBuilder {
         self
     }
 
+    /// Reads visible chunks again in the background, round after round, and holds every byte against
+    /// what was committed; so many bytes per second. May be changed later:
+    /// [`DataManagerImpl::set_scrub_rate`].
+    #[must_use]
+    pub fn scrub_rate(mut self, bytes_per_second: u64) -> Self {
+        self.scrub_rate = Some(bytes_per_second);
+        self
+    }
+
     /// Lets `file://` URLs name files below `directory`. May be called several times.
     #[must_use]
     pub fn serve_files_from(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -273,7 +286,8 @@ impl DataManagerBuilder {
                 return Err(Error::refused(field, "has to be at least 1"));
             }
         }
-        checked_limit(self.bandwidth_limit)?;
+        checked_limit("bandwidth_limit", self.bandwidth_limit)?;
+        checked_limit("scrub_rate", self.scrub_rate)?;
         self.store
             .check()
             .map_err(|(field, reason)| Error::refused(field, reason))?;
@@ -326,10 +340,11 @@ impl DataManagerBuilder {
 }
 
 /// A limit of nothing would be a way to stop that nobody is told of.
-pub(super) fn checked_limit(bytes_per_second: Option<u64>) -> Result<Option<NonZeroU64>, Error> {
-    let checked = |limit| {
-        NonZeroU64::new(limit)
-            .ok_or_else(|| Error::refused("bandwidth_limit", "has to be at least 1"))
-    };
+pub(super) fn checked_limit(
+    field: &str,
+    bytes_per_second: Option<u64>,
+) -> Result<Option<NonZeroU64>, Error> {
+    let checked =
+        |limit| NonZeroU64::new(limit).ok_or_else(|| Error::refused(field, "has to be at least 1"));
     bytes_per_second.map(checked).transpose()
 }

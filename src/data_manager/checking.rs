@@ -73,7 +73,7 @@ async fn check_slice(core: &Arc<Core>, slice: Vec<StoredChunk>) -> Option<Vec<St
 }
 
 /// Acts on what is wrong with a chunk; gives it back if that is nothing about the chunk.
-fn judge(core: &Arc<Core>, stored: StoredChunk, error: Error) -> Option<StoredChunk> {
+pub(super) fn judge(core: &Arc<Core>, stored: StoredChunk, error: Error) -> Option<StoredChunk> {
     let key = (stored.spec.id, stored.generation);
     match error.kind() {
         ErrorKind::Damaged => core.apply(|planner, now| planner.damaged(now, key, error)),

@@ -17,6 +17,7 @@ use super::events::{Event, EventHub};
 use super::held::HeldChunk;
 use super::planner::{Action, LeavingJob, Moment, Planner};
 use super::releases::Releases;
+use super::scrub::Scrub;
 use super::sources::Sources;
 use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
@@ -44,6 +45,7 @@ pub(super) struct Core {
     pub(super) hub: EventHub,
     pub(super) sources: Sources,
     pub(super) throttle: Arc<Throttle>,
+    pub(super) scrub: Scrub,
     pub(super) rate_floor: RateFloor,
     releases: Arc<Releases>,
     /// Chunks that somebody found before they were checked; see `checking.rs`.
@@ -124,6 +126,8 @@ struct Deferred {
     actions: Vec<Action>,
     /// What the catalogue let go of.
     held: Vec<Arc<dyn Held>>,
+    /// Something became visible.
+    published: bool,
     /// There may be more releases than were taken.
     look_again: bool,
     /// Whether the planner was idle or quiet when the lock was released.
@@ -150,6 +154,7 @@ impl Core {
             hub,
             sources,
             throttle: Arc::new(Throttle::new()),
+            scrub: Scrub::default(),
             rate_floor,
             releases: Arc::new(Releases::new()),
             found: unbounded(),
@@ -175,6 +180,7 @@ impl Core {
             stats
         };
         stats.totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
+        stats.scrub = self.scrub.stats();
         stats.bandwidth_limit = self.throttle.limit().map(NonZeroU64::get);
         stats
     }
@@ -316,6 +322,7 @@ impl Core {
 
     /// Ends every unfinished task and breaks every transfer off.
     pub(super) fn shut_down(self: &Arc<Self>) {
+        self.scrub.shut_down();
         self.apply(|planner, _| planner.shut_down());
         let mut from = None;
         loop {
@@ -353,6 +360,7 @@ impl Core {
         let mut deferred = Deferred {
             actions: Vec::new(),
             held: Vec::new(),
+            published: false,
             look_again: false,
             calm: false,
         };
@@ -362,6 +370,7 @@ impl Core {
         for action in planner.take_actions(now) {
             match action {
                 Action::Publish(stored) => {
+                    deferred.published = true;
                     let held = self.hold(&stored);
                     deferred
                         .held
@@ -385,6 +394,9 @@ impl Core {
             calm = deferred.calm;
             let look_again = deferred.look_again || !deferred.held.is_empty();
             drop(deferred.held);
+            if deferred.published {
+                self.scrub.chunk_came();
+            }
             for action in deferred.actions {
                 self.act(action);
             }
@@ -439,8 +451,11 @@ impl Core {
             }),
             Action::Leaving(stored, job) => self.spawn_job(move |core| async move {
                 let key = (stored.spec.id, stored.generation);
-                let result = core.do_leaving_job(stored, job).await;
-                core.apply(|planner, now| planner.leaving_job_ended(now, key, result));
+                let result = match job {
+                    LeavingJob::Verify => super::scrub::verify_found(&core, stored).await,
+                    _ => core.do_leaving_job(stored, job).await.map(|()| None),
+                };
+                core.apply(|planner, now| planner.leaving_job_ended(now, key, job, result));
             }),
             Action::Complete(completion, outcome) => completion.complete(outcome),
             Action::Alarm { at, number } => self.set_alarm(at, number),
@@ -464,6 +479,8 @@ impl Core {
                 LeavingJob::Bury => store.bury(&stored).map(|()| None),
                 LeavingJob::Exhume => store.exhume(&stored).map(|()| None),
                 LeavingJob::Quarantine => store.quarantine(&stored).map(Some),
+                // Not one job but many: see `scrub.rs`.
+                LeavingJob::Verify => Ok(None),
                 LeavingJob::Remove => store.remove(&stored).map(|removed| match removed {
                     Removed::Gone => None,
                     Removed::KeptForeign(path) => Some(path),

@@ -111,8 +111,8 @@ pub enum Event {
         #[serde(with = "hex_chunk_id")]
         chunk_id: ChunkId,
     },
-    /// A visible chunk was found damaged; it is no longer visible, and is fetched again if its
-    /// URLs are known.
+    /// A chunk was found damaged: it is not visible any more, or not to be, and is fetched again if
+    /// its URLs are known.
     #[non_exhaustive]
     Damaged {
         /// The chunk.
@@ -120,6 +120,21 @@ pub enum Event {
         chunk_id: ChunkId,
         /// What is wrong with it.
         error: Error,
+    },
+    /// Every byte of a chunk was read again, for `verify` or by the scrub, and is what was committed.
+    #[non_exhaustive]
+    Verified {
+        /// The chunk.
+        #[serde(with = "hex_chunk_id")]
+        chunk_id: ChunkId,
+    },
+    /// The scrub has come past all chunks that were visible when its round began.
+    #[non_exhaustive]
+    ScrubRound {
+        /// How many were what was committed.
+        chunks: u64,
+        /// How many were not.
+        damaged: u64,
     },
     /// A chunk's directory was moved to `_quarantine`, or holds something foreign and was.
     #[non_exhaustive]

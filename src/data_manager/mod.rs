@@ -13,6 +13,7 @@
 //! | `assigning.rs` | how an assignment gets to the planner |
 //! | `held.rs`, `releases.rs` | what guards share, and how a dropped one reaches the planner |
 //! | `checking.rs` | what was found on disk is looked at behind the start |
+//! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
@@ -26,6 +27,7 @@ mod events;
 mod held;
 mod planner;
 mod releases;
+mod scrub;
 mod sources;
 mod stats;
 mod transfer;
@@ -43,7 +45,7 @@ pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
 pub use stats::{
-    ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost,
+    ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost, ScrubStats,
     StateCounts, Stats,
 };
 
@@ -166,6 +168,13 @@ impl DataManagerImpl {
         let (sources, rate_floor) = (builder.sources(), builder.rate_floor);
         let core = Core::new(planner, sources, rate_floor, hub, store, &tasks, &blocking);
         core.load(&scan.chunks, scan.doomed);
+        for slice in scan.unverified.chunks(core::SLICE) {
+            core.apply_slice(|planner, now| {
+                for stored in slice {
+                    planner.found_unverified(now, stored.clone());
+                }
+            });
+        }
         let limit = builder.bandwidth_limit.and_then(NonZeroU64::new);
         core.throttle.set_limit(limit);
         core.apply(|planner, now| {
@@ -175,6 +184,9 @@ impl DataManagerImpl {
         });
         core.report_findings(scan.findings);
         drop(core.spawn(Core::attend_to_releases(Arc::downgrade(&core))));
+        let scrub_rate = builder.scrub_rate.and_then(NonZeroU64::new);
+        core.scrub.set_rate(scrub_rate);
+        drop(core.spawn(scrub::rounds(Arc::downgrade(&core))));
         drop(core.spawn(checking::check_behind(Arc::downgrade(&core), scan.chunks)));
         Ok(DataManagerImpl {
             core,
@@ -322,8 +334,43 @@ impl DataManagerImpl {
     /// [`Refused`](crate::ErrorKind::Refused) if the limit is 0: then the one before stays. To stop
     /// transfers, delete their chunks or shut down.
     pub fn set_bandwidth_limit(&self, bytes_per_second: Option<u64>) -> Result<(), Error> {
-        let limit = builder::checked_limit(bytes_per_second)?;
+        let limit = builder::checked_limit("bandwidth_limit", bytes_per_second)?;
         self.core.throttle.set_limit(limit);
+        Ok(())
+    }
+
+    /// Reads a visible chunk again and holds every byte against what was committed. The task ends
+    /// well if all are the same.
+    ///
+    /// One chunk after the other is read, in the order in which they are asked for. A call that comes
+    /// while the chunk waits for its turn joins. The chunk stays what it is meanwhile: it can be found,
+    /// held and deleted.
+    ///
+    /// # Errors
+    /// The task ends in an error of kind [`Damaged`](crate::ErrorKind::Damaged), which names the file,
+    /// if something is not what was committed: by then the chunk is not visible any more, and it is
+    /// fetched again if its URLs are known; a guard keeps its path.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it is not visible at the call;
+    /// [`Superseded`](crate::ErrorKind::Superseded) if it is deleted or replaced meanwhile;
+    /// [`Io`](crate::ErrorKind::Io) if the disk fails: then nothing is known, and the chunk stays;
+    /// [`Denied`](crate::ErrorKind::Denied) if the disk does not let anybody read it: then it leaves the
+    /// view and stays where it is.
+    pub fn verify(&self, chunk_id: &ChunkId) -> ChunkTask {
+        scrub::verify(&self.core, *chunk_id).task()
+    }
+
+    /// Changes how many bytes per second the background scrub reads, from now on; `None` turns it
+    /// off. What it was at is gone on with.
+    ///
+    /// The scrub verifies one visible chunk after the other, in rounds. There is an hour, or more,
+    /// between the beginnings of two rounds; the first begins with a chunk that is drawn, so that one
+    /// of many short lives of a manager comes past each chunk. [`Stats`] shows how far it is.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused) if the rate is 0: then the one before stays.
+    pub fn set_scrub_rate(&self, bytes_per_second: Option<u64>) -> Result<(), Error> {
+        let rate = builder::checked_limit("scrub_rate", bytes_per_second)?;
+        self.core.scrub.set_rate(rate);
         Ok(())
     }
 

@@ -26,7 +26,8 @@ pub enum Priority {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChunkState {
-    /// Wanted; waits until an earlier content of its id is out of the way, or back.
+    /// Wanted; waits until an earlier content of its id is out of the way, or back; or until what was
+    /// found on disk is verified.
     Settling,
     /// Wanted; waits for a slot.
     Waiting,
@@ -113,6 +114,8 @@ pub struct Stats {
     pub hosts_resting: usize,
     /// At most 16 of these, the next to be tried first.
     pub resting_hosts: Vec<RestingHost>,
+    /// What was read again and verified.
+    pub scrub: ScrubStats,
     /// What happened since the manager was opened.
     pub totals: Counters,
     /// How long calls kept each other waiting since the manager was opened.
@@ -157,6 +160,27 @@ impl PartialCounts {
     pub(super) fn new(chunks: usize, bytes: u64) -> Self {
         PartialCounts { chunks, bytes }
     }
+}
+
+/// What was read again and held against what was committed, since the manager was opened: by the
+/// background scrub, by `verify`, and at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ScrubStats {
+    /// How many bytes per second the background scrub reads; absent while it is off.
+    pub rate: Option<u64>,
+    /// How many rounds over all visible chunks it has completed.
+    pub rounds: u64,
+    /// Chunks that were what was committed.
+    pub chunks: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Chunks that were not.
+    pub damaged: u64,
+    /// Of how many chunks the round is, or was if it is over.
+    pub round_chunks: usize,
+    /// How many of them it has come past; those that left the view meanwhile count.
+    pub round_done: usize,
 }
 
 /// A host that failed for everybody: it could not be reached, or hung up before it said anything,

@@ -29,7 +29,7 @@ pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
 pub(crate) use local::{
     CommitError, DirLock, Finding, FoundPartial, Generation, Removed, Staging, StagingKey,
-    StoreOptions, StoredChunk,
+    StoreOptions, StoredChunk, Verification,
 };
 pub use local::{Durability, LocalDataSource};
 pub(crate) use rate::RateFloor;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::entry::{Entry, Leaving, Phase, Tombstone, Visible, Wanted};
+use super::entry::{Entry, Leaving, Phase, Tombstone, Trust, Visible, Wanted};
 use super::found::Found;
 use super::{Action, Board, Moment, Planner, shut_down, superseded};
 use crate::data_chunk::{ChunkId, ChunkSpec};
@@ -83,6 +83,35 @@ impl Planner {
             entry.leaving.push(leaving);
             entry.advance(entry.leaving.len() - 1, now, board);
         });
+    }
+
+    /// Opening found a chunk that was not synced before the machine was started anew: it is wanted,
+    /// and comes into view once every byte of it was verified.
+    pub(in crate::data_manager) fn found_unverified(&mut self, now: Moment, stored: StoredChunk) {
+        self.edit(stored.spec.id, |entry, board| {
+            entry.wanted = Some(Wanted::new(stored.spec.clone(), Completion::new()));
+            let mut leaving = Leaving::unreferenced(stored);
+            leaving.trust = Trust::Unverified;
+            entry.leaving.push(leaving);
+            entry.settle(now, board);
+        });
+    }
+
+    /// What is visible under this id.
+    pub(in crate::data_manager) fn visible(&self, id: &ChunkId) -> Option<&StoredChunk> {
+        let named = self
+            .entries
+            .get(id)
+            .and_then(|entry| entry.visible.as_ref());
+        let named = named.map(|visible| &visible.stored);
+        named.or_else(|| self.found.get(id))
+    }
+
+    /// Whether a generation is on its way out since it was found damaged.
+    pub(in crate::data_manager) fn was_damaged(&self, key: (ChunkId, Generation)) -> bool {
+        let leaving = self.entries.get(&key.0).map(|entry| &entry.leaving);
+        let mut leaving = leaving.into_iter().flatten();
+        leaving.any(|leaving| leaving.stored.generation == key.1 && leaving.damaged)
     }
 
     /// A visible chunk turned out not to be what was committed.
@@ -197,6 +226,8 @@ impl Entry {
         // The newest URLs are used from the next attempt on: they may have been signed anew.
         wanted.said = spec.said;
         wanted.spec = spec;
+        // What was found on disk named no files.
+        wanted.fetched.resize(wanted.spec.files.len(), None);
         if place.is_some() {
             self.enqueue(board);
         }
@@ -346,6 +377,7 @@ impl Entry {
 
     pub(super) fn shut_down(&mut self, now: Moment, board: &mut Board) {
         self.end_wanted(Err(shut_down()), board);
+        self.leave_unverified(board);
         match self.wanted.as_ref().map(|wanted| wanted.phase) {
             Some(Phase::Waiting(place)) => {
                 if let Some(wanted) = self.wanted.take() {

@@ -63,7 +63,7 @@ pub(super) struct Wanted {
 ///
 /// | from | to | when |
 /// | --- | --- | --- |
-/// | `Settling` | `Visible` | it is there already, or a leaving generation is taken back |
+/// | `Settling` | `Visible` | it is there already, a leaving generation is taken back, or what was found is verified |
 /// | `Settling` | `Waiting` | nothing of the id stands in the way any more |
 /// | `Waiting` | `Transferring` | a slot is free and it is its turn |
 /// | `Transferring` | `Visible` | committed |
@@ -125,6 +125,7 @@ pub(super) struct Leaving {
     pub(super) fresh: bool,
     /// It goes to quarantine, not away, and does not come back.
     pub(super) damaged: bool,
+    pub(super) trust: Trust,
     /// Its removal has begun: it may be half gone, and does not come back even if that failed.
     pub(super) condemned: bool,
     pub(super) failures: u32,
@@ -143,6 +144,20 @@ pub(in crate::data_manager) enum LeavingJob {
     Remove,
     /// Moving it to quarantine.
     Quarantine,
+    /// Reading all of it before it comes back.
+    Verify,
+}
+
+/// Whether a leaving generation is what was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    Full,
+    /// It was committed without waiting for the disk, before the machine was started anew: every byte
+    /// is verified before it is shown. Nobody asked for it to be gone, so it is no removal's either
+    /// for as long as it is wanted.
+    Unverified,
+    /// The same, and every byte was verified.
+    Verified,
 }
 
 /// Whether a leaving generation has a tombstone on disk.
@@ -165,6 +180,7 @@ impl Leaving {
             tombstone: Tombstone::No,
             fresh: true,
             damaged,
+            trust: Trust::Full,
             condemned: false,
             failures: 0,
             retry_at: None,

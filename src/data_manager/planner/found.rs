@@ -42,6 +42,10 @@ impl Found {
         self.chunks.contains_key(id)
     }
 
+    pub(super) fn get(&self, id: &ChunkId) -> Option<&StoredChunk> {
+        self.chunks.get(id)
+    }
+
     /// What is known of `id`, without taking it out.
     pub(super) fn entry(&self, id: &ChunkId) -> Option<Entry> {
         self.chunks.get(id).cloned().map(Entry::found)

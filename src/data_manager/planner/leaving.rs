@@ -3,18 +3,19 @@
 //! | a leaving generation has | and is asked back | then |
 //! | --- | --- | --- |
 //! | a job that runs | either | wait for the job |
+//! | surely no tombstone, and is not verified | yes | every byte of it is read first |
 //! | surely no tombstone | yes | it is visible again, at once; or as soon as no later generation would take its place at a start |
 //! | a tombstone, perhaps | yes | the tombstone is removed first |
 //! | no reference | no | it is removed |
 //! | references, not surely a tombstone | no | a tombstone is written |
 //! | references, a tombstone | no | wait for the last reference |
 
-use super::entry::{Entry, Leaving, LeavingJob, Phase, Tombstone, Visible};
+use super::entry::{Entry, Leaving, LeavingJob, Phase, Tombstone, Trust, Visible, Wanted};
 use super::{Board, Moment, Planner, superseded};
 use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::events::Event;
-use crate::data_source::Generation;
-use crate::error::Error;
+use crate::data_source::{Generation, StoredChunk};
+use crate::error::{Error, ErrorKind};
 
 impl Planner {
     /// The last reference of one `Held` of a generation was dropped.
@@ -52,23 +53,44 @@ impl Planner {
         }
     }
 
-    /// A job about a leaving generation ended.
+    /// Whether a generation still waits to be verified: nobody deleted or replaced it.
+    pub(in crate::data_manager) fn is_to_be_verified(
+        &self,
+        (id, generation): (ChunkId, Generation),
+    ) -> bool {
+        self.entries.get(&id).is_some_and(|entry| {
+            let at = entry.leaving_at(generation);
+            at.is_some_and(|at| {
+                entry.leaving[at].trust == Trust::Unverified && entry.is_wanted_back(at)
+            })
+        })
+    }
+
+    /// A job about a leaving generation ended. One that verified may have given the chunk's
+    /// directory another name.
     pub(in crate::data_manager) fn leaving_job_ended(
         &mut self,
         now: Moment,
         (id, generation): (ChunkId, Generation),
-        result: Result<(), Error>,
+        job: LeavingJob,
+        result: Result<Option<StoredChunk>, Error>,
     ) {
-        self.board.chores.ended();
+        self.board.chores.ended(job);
         self.edit(id, |entry, board| {
             let Some(at) = entry.leaving_at(generation) else {
                 return;
             };
-            let Some(job) = entry.leaving[at].job.take() else {
-                return;
-            };
+            entry.leaving[at].job = None;
             match result {
-                Ok(()) => entry.leaving_job_done(at, job, board),
+                Ok(renamed) => {
+                    if let Some(renamed) = renamed {
+                        entry.leaving[at].stored = renamed;
+                    }
+                    entry.leaving_job_done(at, job, board);
+                }
+                Err(error) if job == LeavingJob::Verify => {
+                    entry.not_verified(at, now, error, board);
+                }
                 Err(error) => entry.leaving_job_failed(at, now, error, board),
             }
             if let Some(at) = entry.leaving_at(generation) {
@@ -95,16 +117,30 @@ impl Entry {
 
     /// Does the next thing about the leaving generation at `at`, if there is one.
     pub(super) fn advance(&mut self, at: usize, now: Moment, board: &mut Board) {
+        let wanted_back = self.is_wanted_back(at);
         let returns = self.is_asked_back(at);
         let would_be_found = self.would_start_find(at);
         // A damaged one needs no tombstone for its own sake.
         let in_the_way = (0..at).any(|older| self.is_asked_back(older));
         let leaving = &mut self.leaving[at];
+        // Thousands may be read before its turn comes: what is deleted does not wait for them.
+        let key = (leaving.stored.spec.id, leaving.stored.generation);
+        if leaving.job == Some(LeavingJob::Verify)
+            && !wanted_back
+            && board.chores.cancel_verification(key)
+        {
+            leaving.job = None;
+        }
         if leaving.job.is_some() || leaving.retry_at.is_some_and(|retry_at| now < retry_at) {
             return;
         }
         leaving.retry_at = None;
         let job = match *leaving {
+            Leaving {
+                tombstone: Tombstone::No,
+                trust: Trust::Unverified,
+                ..
+            } if wanted_back => LeavingJob::Verify,
             Leaving {
                 tombstone: Tombstone::No,
                 ..
@@ -114,6 +150,11 @@ impl Entry {
                 }
                 return;
             }
+            Leaving {
+                tombstone: Tombstone::No,
+                trust: Trust::Verified,
+                ..
+            } if wanted_back => return,
             _ if returns => LeavingJob::Exhume,
             Leaving {
                 holds: 0,
@@ -132,23 +173,25 @@ impl Entry {
         match job {
             LeavingJob::Remove | LeavingJob::Quarantine => leaving.condemned = true,
             LeavingJob::Bury | LeavingJob::Exhume => leaving.tombstone = Tombstone::Perhaps,
+            LeavingJob::Verify => {}
         }
         leaving.job = Some(job);
         board.chores.push(leaving.stored.clone(), job);
     }
 
-    /// Whether the content that is wanted is the leaving generation at `at`, and nothing else of
-    /// the id stands in its way.
-    fn is_asked_back(&self, at: usize) -> bool {
+    /// Whether the content that is wanted is the leaving generation at `at`.
+    fn is_wanted_back(&self, at: usize) -> bool {
         let settling = |spec: &ChunkSpec| spec.same_content(&self.leaving[at].stored.spec);
         let wanted = self
             .wanted
             .as_ref()
             .filter(|wanted| wanted.phase == Phase::Settling);
-        wanted.is_some_and(|wanted| settling(&wanted.spec))
-            && self.leaving[at].can_return()
-            && self.running.is_none()
-            && self.abandoning.is_none()
+        wanted.is_some_and(|wanted| settling(&wanted.spec)) && self.leaving[at].can_return()
+    }
+
+    /// The same, and nothing else of the id stands in its way.
+    fn is_asked_back(&self, at: usize) -> bool {
+        self.is_wanted_back(at) && self.running.is_none() && self.abandoning.is_none()
     }
 
     /// Whether a start that came now would show the generation at `at`: of several without a
@@ -176,6 +219,7 @@ impl Entry {
         match job {
             LeavingJob::Bury => self.leaving[at].tombstone = Tombstone::Yes,
             LeavingJob::Exhume => self.leaving[at].tombstone = Tombstone::No,
+            LeavingJob::Verify => self.leaving[at].trust = Trust::Verified,
             LeavingJob::Remove | LeavingJob::Quarantine => {
                 let Leaving {
                     stored, deletes, ..
@@ -187,6 +231,54 @@ impl Entry {
                     board.counters.removed_chunks += 1;
                 }
                 board.end_deletes(&deletes, &Ok(()));
+            }
+        }
+    }
+
+    /// What was found was not verified: it is damaged, or that is not known.
+    fn not_verified(&mut self, at: usize, now: Moment, error: Error, board: &mut Board) {
+        // What nobody asks for is removed, whatever is in it.
+        if !self.is_wanted_back(at) {
+            return;
+        }
+        let chunk_id = self.leaving[at].stored.spec.id;
+        let told = match error.kind() {
+            ErrorKind::Damaged => {
+                self.leaving[at].damaged = true;
+                let error = error.clone();
+                Event::Damaged { chunk_id, error }
+            }
+            // It may be whole: it stays where it is, until the next start.
+            ErrorKind::Denied => {
+                let left = self.leaving.remove(at);
+                board.end_deletes(&left.deletes, &Err(superseded(chunk_id)));
+                board.counters.unreadable += 1;
+                let (path, error) = (left.stored.path().to_owned(), error.clone());
+                Event::Unreadable { path, error }
+            }
+            _ => return self.leaving_job_failed(at, now, error, board),
+        };
+        board.emit(told);
+        if self.wanted.as_ref().is_some_and(|w| w.spec.has_urls()) {
+            // Whoever asked for it waits for the fetch.
+            self.wanted = self.wanted.take().map(|wanted| Wanted {
+                ended: wanted.ended,
+                priority: wanted.priority,
+                ..Wanted::new(wanted.spec, wanted.task)
+            });
+        } else {
+            self.end_wanted(Err(error), board);
+            self.wanted = None;
+        }
+    }
+
+    /// The end of the manager is nothing that asks for what is not verified to be gone: it stays
+    /// where it is, and the next start verifies it.
+    pub(super) fn leave_unverified(&mut self, board: &mut Board) {
+        for at in (0..self.leaving.len()).rev() {
+            if self.leaving[at].trust != Trust::Full && self.is_wanted_back(at) {
+                let left = self.leaving.remove(at).stored;
+                (board.chores).cancel_verification((left.spec.id, left.generation));
             }
         }
     }

@@ -51,7 +51,7 @@ pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
-use super::stats::{ChunkStatus, Counters, LockHolds, StateCounts, Stats};
+use super::stats::{ChunkStatus, Counters, LockHolds, ScrubStats, StateCounts, Stats};
 use super::transfer::Transfer;
 use crate::data_chunk::ChunkId;
 use crate::data_source::{CancelToken, StagingKey, StoredChunk};
@@ -296,6 +296,7 @@ impl Planner {
             waits_for_space: board.scheduler.waits_for_space(),
             hosts_resting,
             resting_hosts,
+            scrub: ScrubStats::default(),
             totals: board.counters.clone(),
             lock: LockHolds::default(),
         }

@@ -1,6 +1,10 @@
 //! What is easier to see by itself than in the simulator.
 
+use std::path::Path;
+
 use super::*;
+use crate::data_chunk::{ChunkSpec, DataChunk};
+use crate::data_source::{FetchedFile, FoundPartial};
 
 #[test]
 fn backoff_grows_to_its_cap_and_is_spread() {
@@ -24,4 +28,133 @@ fn backoff_grows_to_its_cap_and_is_spread() {
             draws.iter().any(|draw| *draw > cap / 2) && draws.iter().any(|draw| *draw < cap / 2)
         );
     }
+}
+
+fn planner() -> Planner {
+    Planner::new(PlannerOptions {
+        slots: 1,
+        slots_per_host: 1,
+        partials: PartialLimits {
+            bytes: 0,
+            age: Duration::ZERO,
+        },
+        first_backoff: Duration::from_millis(1),
+        longest_backoff: Duration::from_millis(1),
+        seed: 7,
+    })
+}
+
+/// A description, and what a start finds of it that was not synced.
+fn unsynced(n: u8) -> (Arc<ChunkSpec>, StoredChunk) {
+    let chunk = DataChunk {
+        id: [n; 32],
+        dataset_id: [2; 32],
+        block_range: 0..5,
+        files: [("f".to_owned(), "http://h/f".to_owned())].into(),
+    };
+    let spec = Arc::new(ChunkSpec::check(chunk).unwrap());
+    let file = FetchedFile {
+        len_bytes: 1,
+        xxh3: 0,
+    };
+    let root = Arc::from(Path::new("/disk"));
+    let stored = StoredChunk::new(root, spec.clone(), &[file], 1, Some(7));
+    (spec, stored.as_found())
+}
+
+/// The jobs about leaving generations that were decided, with the first byte of each id.
+fn jobs(decided: &[Action]) -> Vec<(u8, LeavingJob)> {
+    let job = |action: &Action| match action {
+        Action::Leaving(stored, job) => Some((stored.spec.id[0], *job)),
+        _ => None,
+    };
+    decided.iter().filter_map(job).collect()
+}
+
+/// What nobody may read is left where it is; whoever asked for it gets it from where it came.
+#[test]
+fn what_cannot_be_verified_for_lack_of_permission_is_left_alone() {
+    let now = Duration::ZERO;
+    for asked in [false, true] {
+        let (mut planner, (spec, stored)) = (planner(), unsynced(1));
+        planner.found_unverified(now, stored);
+        let task = asked.then(|| planner.want(now, spec));
+        let verifies = [(1, LeavingJob::Verify)];
+        assert_eq!(jobs(&planner.take_actions(now)), verifies);
+        let denied = Err(Error::new(ErrorKind::Denied, "permission denied"));
+        planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Verify, denied);
+        let decided = planner.take_actions(now);
+        let has = |kind: fn(&Action) -> bool| decided.iter().any(kind);
+        assert!(has(|a| matches!(a, Action::Emit(Event::Unreadable { .. }))));
+        assert_eq!(jobs(&decided), [], "it is touched");
+        assert_eq!(has(|a| matches!(a, Action::Start(_))), asked);
+        assert_eq!(planner.is_idle(), !asked);
+        let waits = |task: Completion| task.task().wait_timeout(now).is_none();
+        assert!(task.is_none_or(waits));
+    }
+}
+
+/// Thousands may be read before it is its turn.
+#[test]
+fn a_delete_does_not_wait_for_what_is_verified_before() {
+    let now = Duration::ZERO;
+    let mut planner = planner();
+    for n in 1..=4 {
+        planner.found_unverified(now, unsynced(n).1);
+    }
+    let first = [(1, LeavingJob::Verify), (2, LeavingJob::Verify)];
+    assert_eq!(jobs(&planner.take_actions(now)), first);
+    for n in [1, 4] {
+        drop(planner.unwant(now, [n; 32]));
+    }
+    // The first is being read, and stops by itself.
+    assert_eq!(jobs(&planner.take_actions(now)), [(4, LeavingJob::Remove)]);
+    assert!(!planner.is_to_be_verified(([1; 32], 1)) && planner.is_to_be_verified(([2; 32], 1)));
+    let stopped = Err(Error::new(ErrorKind::Superseded, "deleted"));
+    planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Verify, stopped);
+    let next = [(1, LeavingJob::Remove), (3, LeavingJob::Verify)];
+    assert_eq!(jobs(&planner.take_actions(now)), next);
+}
+
+/// What an earlier attempt at the same chunk left may be on its way out meanwhile.
+#[test]
+fn what_is_verified_waits_for_what_goes_and_comes_into_view() {
+    let now = Duration::ZERO;
+    let (mut planner, (spec, stored)) = (planner(), unsynced(1));
+    let key = StagingKey::of(&spec);
+    planner.found_unverified(now, stored);
+    let partial = FoundPartial {
+        key,
+        len_bytes: 1,
+        age: Duration::ZERO,
+    };
+    planner.found_partial(now, &partial);
+    let decided = planner.take_actions(now);
+    assert_eq!(jobs(&decided), [(1, LeavingJob::Verify)]);
+    assert!(decided.iter().any(|a| matches!(a, Action::Abandon(_))));
+    planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Verify, Ok(None));
+    assert_eq!(jobs(&planner.take_actions(now)), []);
+    assert!(planner.visible(&[1; 32]).is_none());
+    planner.abandoned(now, key, true);
+    let decided = planner.take_actions(now);
+    assert!(decided.iter().any(|a| matches!(a, Action::Publish(_))));
+    assert!(planner.is_idle());
+}
+
+/// A shutdown is nobody's wish that it be gone.
+#[test]
+fn what_is_not_verified_yet_stays_on_disk_at_a_shutdown() {
+    let now = Duration::ZERO;
+    let mut planner = planner();
+    for n in 1..=3 {
+        planner.found_unverified(now, unsynced(n).1);
+    }
+    assert_eq!(jobs(&planner.take_actions(now)).len(), 2);
+    planner.shut_down();
+    assert!(planner.shut_down_entries(now, None, 10).is_none());
+    let stopped = Err(Error::new(ErrorKind::Superseded, "shut down"));
+    planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Verify, stopped);
+    planner.leaving_job_ended(now, ([2; 32], 1), LeavingJob::Verify, Ok(None));
+    assert_eq!(jobs(&planner.take_actions(now)), []);
+    assert!(planner.is_quiet() && planner.is_idle());
 }

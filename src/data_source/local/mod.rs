@@ -24,6 +24,7 @@ mod scan;
 mod sealing;
 mod staging;
 mod stored;
+mod verification;
 
 use std::collections::HashSet;
 use std::fs;
@@ -44,6 +45,7 @@ use own::OwnDirs;
 pub(crate) use scan::{Finding, FoundPartial, Scan};
 pub(crate) use staging::{Part, Progress, Staging, Version};
 pub(crate) use stored::StoredChunk;
+pub(crate) use verification::Verification;
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
@@ -390,7 +392,6 @@ pub(crate) fn boot_tag() -> BootTag {
 }
 
 /// Whether the machine is still in the boot of that tag. One that does not say is in none.
-#[allow(dead_code, reason = "for the check behind the start")]
 pub(crate) fn is_this_boot(tag: BootTag) -> bool {
     tag != 0 && tag == boot_tag()
 }

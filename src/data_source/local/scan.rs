@@ -20,6 +20,9 @@ use crate::error::Error;
 pub(crate) struct Scan {
     /// Chunks, at most one for each id, ascending by that.
     pub(crate) chunks: Vec<StoredChunk>,
+    /// The same, not synced before the machine was started anew: to be verified before anybody sees
+    /// them.
+    pub(crate) unverified: Vec<StoredChunk>,
     /// Deleted, or replaced by a later generation, when the last owner ended: to be removed.
     pub(crate) doomed: Vec<StoredChunk>,
     /// What earlier runs staged, for when the same is asked for again.
@@ -149,8 +152,12 @@ impl Scanner<'_> {
             let named = &names[at];
             StoredChunk::found(self.root.clone(), dataset_of(named), named.name.clone())
         };
-        let wanted = wanted.into_iter().rev();
-        self.scan.chunks.extend(wanted.map(stored));
+        for stored in wanted.into_iter().rev().map(stored) {
+            match stored.is_unverified() {
+                true => self.scan.unverified.push(stored),
+                false => self.scan.chunks.push(stored),
+            }
+        }
         self.scan.doomed.extend(doomed.into_iter().map(stored));
     }
 

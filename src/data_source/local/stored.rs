@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::disk::Dir;
+use super::is_this_boot;
 use super::layout::{self, BootTag, ChunkName, Generation};
 use super::manifest::{Manifest, damaged};
 use super::options::StoreOptions;
@@ -196,6 +197,37 @@ impl StoredChunk {
             };
             error.with_chunk(self.spec.id)
         })
+    }
+
+    /// What its manifest says on disk now, which has to be what was read of it before.
+    pub(super) fn reread_contents(&self, dir: &Dir) -> Result<Contents, Error> {
+        let read = Manifest::read(dir, self.spec.dataset_id, &self.name())?;
+        if self.contents().is_some_and(|known| *known != read) {
+            return Err(damaged("the manifest is not the one that was committed"));
+        }
+        Ok(read)
+    }
+
+    /// Whether it was not synced when it was committed, and the machine was started anew since.
+    pub(super) fn is_unverified(&self) -> bool {
+        self.shared.unsynced.is_some_and(|boot| !is_this_boot(boot))
+    }
+
+    /// The same one, under the name that it has once it was synced.
+    pub(super) fn as_synced(&self) -> Self {
+        let shared = Shared {
+            root: self.shared.root.clone(),
+            len_bytes: self.shared.len_bytes,
+            unsynced: None,
+            path: OnceLock::new(),
+            contents: self.shared.contents.clone(),
+            check: AtomicU8::new(CHECKED),
+        };
+        StoredChunk {
+            spec: self.spec.clone(),
+            generation: self.generation,
+            shared: Arc::new(shared),
+        }
     }
 
     /// Whether this is the first time that somebody finds it, and it is not checked yet.

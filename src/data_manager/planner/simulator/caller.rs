@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Event;
+use super::disk::OnDisk;
 use super::duty::{Duty, Fact};
 use super::ledger::Ask;
 use super::world::World;
@@ -197,6 +198,9 @@ impl World {
         };
         let content = |asked: Option<Asked>| asked.map(|asked| asked.content);
         if content(before) != content(asked) {
+            let of_id = |on_disk: &&mut OnDisk| on_disk.stored.spec.id == id_of(n);
+            let found = self.disk.chunks.values_mut().filter(of_id);
+            found.for_each(|on_disk| on_disk.found = false);
             self.ledger.reversed(self.steps + 1, n);
         }
     }
@@ -431,21 +435,24 @@ impl World {
     pub(super) fn tell_damage(&mut self, key: (ChunkId, Generation)) -> Vec<Duty> {
         let (id, generation) = key;
         let visible = self.visible(id).map(|visible| visible.generation);
-        if visible == Some(generation)
-            && let Some(on_disk) = self.disk.chunks.get_mut(&generation)
-        {
-            // It may not be shown again, and is not removed but put aside.
-            (on_disk.condemned, on_disk.put_aside) = (true, true);
-        }
-        if visible == Some(generation)
-            && !self.asked.get(&number_of(id)).is_some_and(|a| a.has_urls)
-        {
-            self.asks(number_of(id), None);
+        if visible == Some(generation) {
+            self.found_damaged(key);
         }
         self.note(|| format!("found damaged: {} g{generation}", number_of(id)));
         let error = Error::new(ErrorKind::Damaged, "a file is missing");
         self.decide(|planner, now| planner.damaged(now, key, error))
             .1
+    }
+
+    /// What is asked for is not what is on disk.
+    pub(super) fn found_damaged(&mut self, (id, generation): (ChunkId, Generation)) {
+        if let Some(on_disk) = self.disk.chunks.get_mut(&generation) {
+            // It may not be shown again, and is not removed but put aside.
+            (on_disk.condemned, on_disk.put_aside) = (true, true);
+        }
+        if !self.asked.get(&number_of(id)).is_some_and(|a| a.has_urls) {
+            self.asks(number_of(id), None);
+        }
     }
 
     fn prioritize(&mut self) {

@@ -23,6 +23,7 @@ impl World {
         hold!(self, !on_disk.tombstone, "visible with a tombstone");
         hold!(self, !on_disk.condemned, "visible, and perhaps not whole");
         hold!(self, on_disk.lasts, "visible before it lasts");
+        hold!(self, !on_disk.unverified, "visible before it was verified");
         let same_place = on_disk.stored.path() == stored.path();
         hold!(self, same_place, "at another place");
         hold!(
@@ -119,8 +120,24 @@ impl World {
 
     fn decided_leaving(&mut self, stored: &StoredChunk, job: LeavingJob) {
         let generation = stored.generation;
-        let new = self.life.leaving_jobs.insert(generation);
-        hold!(self, new, "two jobs for one generation");
+        let of_kind = match job {
+            LeavingJob::Verify => &mut self.life.verifications,
+            _ => &mut self.life.leaving_jobs,
+        };
+        of_kind.insert(generation);
+        let both = self.life.leaving_jobs.len() + self.life.verifications.len();
+        self.life.jobs_decided += 1;
+        hold!(
+            self,
+            both == self.life.jobs_decided,
+            "two jobs for one generation"
+        );
+        let verifications = self.life.verifications.len();
+        hold!(
+            self,
+            verifications <= 2,
+            "{verifications} are verified at a time"
+        );
         hold!(
             self,
             self.life.leaving_jobs.len() <= 2,
@@ -137,6 +154,15 @@ impl World {
             let damaged = on_disk.is_some_and(|on_disk| on_disk.put_aside);
             let right = on_disk.is_none() || damaged == (job == LeavingJob::Quarantine);
             hold!(self, right, "{job:?} of g{generation}");
+            let [wanted, unverified, _] = self.disk.scan();
+            let mut latest = wanted.iter().chain(&unverified);
+            let latest = latest.any(|stored| stored.generation == generation);
+            let found = on_disk.is_some_and(|on_disk| on_disk.found && latest);
+            hold!(
+                self,
+                !found || damaged,
+                "removes g{generation}, which nobody asked for"
+            );
             if let Some(on_disk) = self.disk.chunks.get_mut(&generation) {
                 on_disk.condemned = true;
             }
@@ -420,7 +446,7 @@ impl World {
 
     /// After a start: what was found is shown, and nothing else.
     pub(super) fn check_start(&self) {
-        let (wanted, _) = self.disk.scan();
+        let [wanted, ..] = self.disk.scan();
         let shown = self.life.references.iter().filter(|r| r.in_catalogue);
         let shown: BTreeSet<_> = shown.map(|r| r.generation).collect();
         let found: BTreeSet<_> = wanted.iter().map(|stored| stored.generation).collect();

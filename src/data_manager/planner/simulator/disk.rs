@@ -21,7 +21,13 @@ pub(super) struct OnDisk {
     tombstone_lasts: bool,
     /// Whether the chunk would.
     pub(super) lasts: bool,
-    /// Somebody from outside was at it.
+    /// It was committed without waiting for the disk.
+    pub(super) unsynced: bool,
+    /// The same, and the power was cut since: what is in it was not looked at.
+    pub(super) unverified: bool,
+    /// A start found it, and since then nobody asked for anything else of its id.
+    pub(super) found: bool,
+    /// Somebody from outside was at it, or a power cut.
     pub(super) damaged: bool,
     /// It was found damaged: it goes to quarantine.
     pub(super) put_aside: bool,
@@ -72,6 +78,8 @@ pub(super) struct Disk {
     pub(super) trouble: u32,
     /// Whatever writes fails.
     pub(super) full: bool,
+    /// Nothing is waited for: `Durability::None`.
+    pub(super) lazy: bool,
 }
 
 impl Disk {
@@ -110,6 +118,9 @@ impl Disk {
             tombstone: false,
             tombstone_lasts: true,
             lasts: false,
+            unsynced: self.lazy,
+            unverified: false,
+            found: false,
             damaged: false,
             put_aside: false,
             condemned: false,
@@ -129,6 +140,12 @@ impl Disk {
                 if on_disk.tombstone != tombstone {
                     on_disk.tombstone = tombstone;
                     on_disk.tombstone_lasts = false;
+                }
+            }
+            LeavingJob::Verify => {
+                // It is synced, too.
+                if let Some(on_disk) = self.chunks.get_mut(&generation) {
+                    (on_disk.unsynced, on_disk.unverified) = (false, false);
                 }
             }
             LeavingJob::Remove | LeavingJob::Quarantine => {
@@ -159,23 +176,29 @@ impl Disk {
         if power_cut {
             let back = ghosts.into_iter().filter(|_| rng.bool());
             self.chunks.extend(back.collect::<Vec<_>>());
-            self.chunks.retain(|_, on_disk| on_disk.lasts || rng.bool());
+            let lasts = |on_disk: &OnDisk| on_disk.lasts && !on_disk.unsynced;
+            self.chunks.retain(|_, chunk| lasts(chunk) || rng.bool());
             for on_disk in self.chunks.values_mut() {
+                on_disk.damaged |= on_disk.unsynced && rng.bool();
                 on_disk.tombstone ^= !on_disk.tombstone_lasts && rng.bool();
             }
             for staged in self.staging.values_mut().filter(|_| rng.bool()) {
                 staged.parts.fill(Part::default());
             }
         }
+        let another_boot = power_cut || rng.bool();
         for on_disk in self.chunks.values_mut() {
+            on_disk.unverified |= on_disk.unsynced && another_boot;
+            on_disk.found = true;
             (on_disk.lasts, on_disk.tombstone_lasts) = (true, true);
             (on_disk.condemned, on_disk.put_aside) = (false, false);
             on_disk.stored = on_disk.stored.as_found();
         }
     }
 
-    /// What a start finds: what is wanted, and what was deleted or replaced.
-    pub(super) fn scan(&self) -> (Vec<StoredChunk>, Vec<StoredChunk>) {
+    /// What a start finds: what is wanted, what of that has to be verified first, and what was
+    /// deleted or replaced.
+    pub(super) fn scan(&self) -> [Vec<StoredChunk>; 3] {
         let (mut wanted, mut doomed) = (BTreeMap::new(), Vec::new());
         for on_disk in self.chunks.values() {
             let stored = on_disk.stored.clone();
@@ -186,7 +209,9 @@ impl Disk {
                 doomed.extend(wanted.insert(stored.spec.id, stored));
             }
         }
-        (wanted.into_values().collect(), doomed)
+        let unverified = |stored: &StoredChunk| self.chunks[&stored.generation].unverified;
+        let (unverified, wanted) = wanted.into_values().partition(unverified);
+        [wanted, unverified, doomed]
     }
 
     pub(super) fn partials(&self, now: Moment) -> Vec<FoundPartial> {

@@ -102,7 +102,7 @@ pub(super) enum Fact {
     Answered(Arc<Transfer>, usize),
     MayCommit(Arc<Transfer>, Vec<FetchedFile>),
     TransferEnded(Arc<Transfer>, TransferEnd),
-    LeavingEnded((ChunkId, Generation), Result<(), Error>),
+    LeavingEnded((ChunkId, Generation), LeavingJob, Result<(), Error>),
     Abandoned(StagingKey, bool),
     Damaged((ChunkId, Generation)),
     /// The alarm of that number.

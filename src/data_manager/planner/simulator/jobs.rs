@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Action, JobEnd, Planner, TransferEnd, lost_job};
+use super::super::{Action, JobEnd, LeavingJob, Planner, TransferEnd, lost_job};
 use super::caller::number_of;
 use super::clock::Event;
 use super::disk::{End, Part};
@@ -83,7 +83,8 @@ impl World {
                 self.spawn([pause, Duty::Abandon(key)]);
             }
             Action::Leaving(stored, job) => {
-                let pause = Duty::Pause(self.millis(0..20));
+                let most = if job == LeavingJob::Verify { 500 } else { 20 };
+                let pause = Duty::Pause(self.millis(0..most));
                 self.spawn([pause, Duty::Leave(stored, job)]);
             }
             Action::Complete(completion, outcome) => {
@@ -267,11 +268,7 @@ impl World {
                 self.decide(|planner, now| planner.transfer_ended(now, &transfer, end))
                     .1
             }
-            Fact::LeavingEnded(key, result) => {
-                self.life.leaving_jobs.remove(&key.1);
-                self.decide(|planner, now| planner.leaving_job_ended(now, key, result))
-                    .1
-            }
+            Fact::LeavingEnded(key, job, result) => self.leaving_ended(key, job, result),
             Fact::Abandoned(key, gone) => {
                 self.life.abandoning.remove(&key);
                 self.decide(|planner, now| planner.abandoned(now, key, gone))

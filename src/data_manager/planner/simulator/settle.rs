@@ -63,8 +63,14 @@ impl World {
                 continue;
             };
             let leaving = entry.into_iter().flat_map(|entry| &entry.leaving);
-            let mut on_disk = leaving.filter(|l| l.stored.spec.same_content(&wanted.spec));
-            if on_disk.next().is_some() {
+            let on_disk = leaving.filter(|l| l.stored.spec.same_content(&wanted.spec));
+            let sound = |generation| {
+                self.disk
+                    .chunks
+                    .get(&generation)
+                    .is_some_and(|c| !c.damaged)
+            };
+            if on_disk.map(|l| l.stored.generation).any(sound) {
                 continue;
             }
             let staged = self.disk.staging.get(&StagingKey::of(&wanted.spec));

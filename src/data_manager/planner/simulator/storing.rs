@@ -7,8 +7,11 @@ use super::caller::number_of;
 use super::disk::{End, Part};
 use super::duty::{Duty, Fact, Lasting};
 use super::world::World;
+use crate::data_chunk::ChunkId;
 use crate::data_manager::transfer::Transfer;
-use crate::data_source::{CommitError, FetchedFile, StagingKey, StoredChunk};
+use crate::data_source::{CommitError, FetchedFile, Generation, StagingKey, StoredChunk};
+use crate::error::{Error, ErrorKind};
+
 impl World {
     /// A commit gets to its rename.
     pub(super) fn commit(&mut self, transfer: Arc<Transfer>, files: &[FetchedFile]) -> Vec<Duty> {
@@ -62,6 +65,18 @@ impl World {
     /// A job about a leaving generation gets to where it changes something.
     pub(super) fn leave(&mut self, stored: &StoredChunk, job: LeavingJob) -> Vec<Duty> {
         let generation = stored.generation;
+        let key = (stored.spec.id, generation);
+        if job == LeavingJob::Verify
+            && let Some(why_not) = self.why_not_verified(key)
+        {
+            self.note(|| {
+                format!(
+                    "    {} g{generation} is not verified: {why_not}",
+                    number_of(key.0)
+                )
+            });
+            return vec![Duty::Tell(Fact::LeavingEnded(key, job, Err(why_not)))];
+        }
         let end = self.disk.end(&mut self.rng, job == LeavingJob::Bury);
         self.note(|| {
             format!(
@@ -74,6 +89,7 @@ impl World {
         }
         let what = match job {
             LeavingJob::Bury | LeavingJob::Exhume => Lasting::Tombstone,
+            LeavingJob::Verify => Lasting::Chunk,
             LeavingJob::Remove | LeavingJob::Quarantine => Lasting::Removal,
         };
         let lasts = (end == End::Well).then_some(Duty::Lasts(generation, what));
@@ -82,11 +98,39 @@ impl World {
             _ => Err(self.disk.error()),
         };
         let pause = Duty::Pause(self.millis(0..10));
-        let fact = Fact::LeavingEnded((stored.spec.id, generation), result);
+        let fact = Fact::LeavingEnded(key, job, result);
         std::iter::once(pause)
             .chain(lasts)
             .chain([Duty::Tell(fact)])
             .collect()
+    }
+
+    /// What a verification that gets to the end of the chunk finds.
+    fn why_not_verified(&mut self, key: (ChunkId, Generation)) -> Option<Error> {
+        if !self.planner.is_to_be_verified(key) {
+            return Some(Error::new(ErrorKind::Superseded, "nobody asks for it"));
+        }
+        let on_disk = self.disk.chunks.get(&key.1);
+        let damaged = on_disk.is_none_or(|on_disk| on_disk.damaged);
+        damaged.then(|| Error::new(ErrorKind::Damaged, "not what was committed"))
+    }
+
+    pub(super) fn leaving_ended(
+        &mut self,
+        key: (ChunkId, Generation),
+        job: LeavingJob,
+        result: Result<(), Error>,
+    ) -> Vec<Duty> {
+        self.life.leaving_jobs.remove(&key.1);
+        self.life.verifications.remove(&key.1);
+        self.life.jobs_decided -= 1;
+        let kind = result.as_ref().err().map(Error::kind);
+        if kind == Some(ErrorKind::Damaged) && self.planner.is_to_be_verified(key) {
+            self.found_damaged(key);
+        }
+        let result = result.map(|()| None);
+        self.decide(|planner, now| planner.leaving_job_ended(now, key, job, result))
+            .1
     }
 
     pub(super) fn abandon(&mut self, key: StagingKey) -> Vec<Duty> {

@@ -90,6 +90,9 @@ pub(super) struct Life {
     /// Files that were handed out and have not landed, with their hosts.
     pub(super) in_flight: BTreeMap<(u64, usize), usize>,
     pub(super) leaving_jobs: BTreeSet<Generation>,
+    pub(super) verifications: BTreeSet<Generation>,
+    /// How many are in both.
+    pub(super) jobs_decided: usize,
     pub(super) abandoning: BTreeSet<StagingKey>,
     /// Staging directories that could not be removed.
     pub(super) leaked: BTreeSet<StagingKey>,
@@ -157,6 +160,7 @@ impl World {
             profile,
         };
         world.disk.trouble = world.profile.disk_trouble;
+        world.disk.lazy = world.rng.bool();
         world.clock.now = Duration::from_millis(world.rng.u64(..5000));
         world
     }
@@ -368,7 +372,10 @@ impl World {
     pub(super) fn crash(&mut self, power_cut: bool) {
         self.note(|| format!("crash, power cut: {power_cut}"));
         let visible = self.life.references.iter().filter(|r| r.in_catalogue);
-        let seen: Vec<Generation> = visible.map(|r| r.generation).collect();
+        // What was not synced may be gone, or is verified first.
+        let lasts = |r: &&Reference| !self.disk.chunks[&r.generation].unsynced;
+        let seen = visible.filter(lasts).map(|r| r.generation);
+        let seen: Vec<Generation> = seen.collect();
         self.disk.crash(power_cut, &mut self.rng);
         self.start();
         for generation in seen {
@@ -389,9 +396,10 @@ impl World {
         self.profile.seed = self.profile.seed.wrapping_add(1);
         self.planner = Planner::new(options(&self.profile));
         (self.slots, self.slots_per_host) = (self.profile.slots, self.profile.slots_per_host);
-        let (wanted, doomed) = self.disk.scan();
+        self.disk.lazy = self.rng.bool();
+        let [wanted, unverified, doomed] = self.disk.scan();
         self.asked.clear();
-        for stored in &wanted {
+        for stored in wanted.iter().chain(&unverified) {
             let content = super::caller::content_of(&stored.spec);
             let asked = Asked {
                 content,
@@ -411,6 +419,11 @@ impl World {
                     planner.found_doomed(now, stored.clone());
                 }
             });
+            self.profile.checked = checked;
+        }
+        for stored in unverified {
+            let checked = std::mem::replace(&mut self.profile.checked, false);
+            self.apply(|planner, now| planner.found_unverified(now, stored));
             self.profile.checked = checked;
         }
         let partials = self.disk.partials(self.now());
