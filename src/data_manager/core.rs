@@ -21,7 +21,9 @@ use super::sources::Sources;
 use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
-use crate::data_source::{Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle};
+use crate::data_source::{
+    Finding, Ledger, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle,
+};
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
 use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
@@ -46,6 +48,8 @@ pub(super) struct Core {
     releases: Arc<Releases>,
     /// Chunks that somebody found before they were checked; see `checking.rs`.
     found: (Sender<StoredChunk>, Receiver<StoredChunk>),
+    /// Of the bytes in the data directory.
+    pub(super) ledger: Arc<Ledger>,
     /// Gone after the shutdown, which gives the directory back.
     store: Mutex<Option<Arc<LocalDataSource>>>,
     tasks: Weak<TasksManager>,
@@ -151,6 +155,7 @@ impl Core {
             rate_floor,
             releases: Arc::new(Releases::new()),
             found: unbounded(),
+            ledger: store.ledger().clone(),
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),
             pool: Arc::downgrade(pool),
@@ -173,6 +178,7 @@ impl Core {
             stats
         };
         stats.totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
+        stats.space.set(&self.ledger.balance());
         stats.bandwidth_limit = self.throttle.limit().map(NonZeroU64::get);
         stats
     }

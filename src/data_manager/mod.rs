@@ -17,6 +17,7 @@
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
 mod assigning;
+mod auditing;
 mod builder;
 mod checking;
 mod chunk_task;
@@ -43,8 +44,8 @@ pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
 pub use stats::{
-    ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost,
-    StateCounts, Stats,
+    ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost, SpaceArea,
+    SpaceShortage, SpaceStats, StateCounts, Stats,
 };
 
 use self::assigning::OpenAssignment;
@@ -146,6 +147,7 @@ impl DataManagerImpl {
 
     fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
         let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.durability)?;
+        store.ledger().set_limits(builder.space);
         let planner = Planner::new(PlannerOptions {
             slots: builder.slots,
             slots_per_host: builder.slots_per_host.unwrap_or(usize::MAX),

@@ -11,11 +11,14 @@
 //!
 //! Called by the Data Manager's jobs on the blocking pool, and by `open`.
 
+mod audit;
 mod disk;
 mod layout;
+mod ledger;
 mod lock;
 mod manifest;
 mod scan;
+mod space;
 mod staging;
 mod stored;
 
@@ -26,12 +29,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+pub use audit::SpaceArea;
+pub(crate) use audit::{Audit, Audited};
 pub use disk::Durability;
 use disk::{Disk, gone_is_fine};
 pub(crate) use layout::{Generation, StagingKey};
+pub(crate) use ledger::{Balance, Ledger, Refusal, SpaceLimits};
 pub(crate) use lock::DirLock;
 use manifest::{Manifest, damaged};
 pub(crate) use scan::{Finding, FoundPartial, Scan};
+pub use space::SpaceShortage;
 pub(crate) use staging::{Part, Progress, Staging, Version};
 pub(crate) use stored::StoredChunk;
 
@@ -51,6 +58,8 @@ pub struct LocalDataSource {
     lock: Arc<DirLock>,
     /// Of staged files that broke off.
     checksums: Arc<KeptChecksums>,
+    /// Of the bytes in it.
+    ledger: Arc<Ledger>,
     /// The next generation to commit; greater than any that is on disk.
     next_generation: AtomicU64,
     /// The dataset directories whose entries are known to last. No IO under the lock.
@@ -71,6 +80,12 @@ impl CommitError {
             error,
             left_behind: None,
         }
+    }
+
+    /// Says what there is too little of where the disk is full.
+    pub(crate) fn explained(mut self, ledger: &Ledger) -> Self {
+        self.error = ledger.explain(self.error);
+        self
     }
 }
 
@@ -105,12 +120,14 @@ impl LocalDataSource {
         disk.make_dirs(&root, &own)?;
         let (scan, next) = scan::scan(&root)?;
         let next_generation = AtomicU64::new(next);
+        let ledger = Ledger::open(&root, &scan);
         Ok((
             LocalDataSource {
                 root,
                 disk,
                 lock,
                 checksums: Arc::default(),
+                ledger,
                 next_generation,
                 lasting_datasets: Mutex::default(),
             },
@@ -129,10 +146,16 @@ impl LocalDataSource {
         self.lock.clone()
     }
 
+    /// How many bytes are in it, and how many may be.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
     /// The staging directory of `spec`, with what an earlier attempt left in it.
     pub(crate) fn stage(&self, spec: &ChunkSpec) -> Result<Staging, Error> {
-        let path = self.staging_path(&StagingKey::of(spec));
-        Staging::prepare(path, self.disk, (&self.lock, &self.checksums))
+        let key = StagingKey::of(spec);
+        let (path, space) = (self.staging_path(&key), self.ledger.stage(key));
+        Staging::prepare(path, self.disk, (&self.lock, &self.checksums), space)
     }
 
     /// Makes a staged chunk whole and lets it appear. `fetched` is in the order of `spec.files`;
@@ -148,16 +171,23 @@ impl LocalDataSource {
             .map_err(CommitError::not_there)?;
         let (parent, name) = place(&stored);
         let staging = (self.root.join(layout::STAGING), StagingKey::of(spec).dir());
+        let moving = self.ledger.moving();
         match self.disk.rename((&staging.0, &staging.1), (parent, &name)) {
-            Ok(()) => Ok(stored),
+            Ok(()) => {
+                moving.committed(StagingKey::of(spec), &stored);
+                Ok(stored)
+            }
             Err(error) if stored.path().symlink_metadata().is_err() => {
                 Err(CommitError::not_there(error))
             }
             // It is in its place, but would perhaps not be after a power cut.
-            Err(error) => Err(CommitError {
-                error,
-                left_behind: Some(stored),
-            }),
+            Err(error) => {
+                moving.committed(StagingKey::of(spec), &stored);
+                Err(CommitError {
+                    error,
+                    left_behind: Some(stored),
+                })
+            }
         }
     }
 
@@ -218,8 +248,11 @@ impl LocalDataSource {
 
     /// Throws away what was staged.
     pub(crate) fn abandon(&self, key: &StagingKey) -> Result<(), Error> {
+        let moving = self.ledger.moving();
         gone_is_fine(fs::remove_dir_all(self.staging_path(key)))
-            .map_err(|error| Error::io("remove a staging directory", error).with_chunk(key.id))
+            .map_err(|error| Error::io("remove a staging directory", error).with_chunk(key.id))?;
+        moving.abandoned(*key);
+        Ok(())
     }
 
     /// Makes it last that `chunk` is deleted, while its directory has to stay.
@@ -244,6 +277,7 @@ impl LocalDataSource {
     pub(crate) fn remove(&self, chunk: &StoredChunk) -> Result<Removed, Error> {
         let trash = self.root.join(layout::TRASH);
         let (parent, name) = place(chunk);
+        let moving = self.ledger.moving();
         if chunk.path().symlink_metadata().is_ok() {
             self.disk.rename((parent, &name), (&trash, &name))?;
         } else {
@@ -251,6 +285,7 @@ impl LocalDataSource {
             // with all of its dataset.
             self.disk.sync_dir_if_there(parent)?;
         }
+        moving.trashed(chunk, &name);
         let names = match chunk.contents() {
             Some(contents) => contents
                 .files
@@ -260,6 +295,7 @@ impl LocalDataSource {
             None => Manifest::names(&trash.join(&name)),
         };
         let removed = scan::remove_listed(&self.root, self.disk, &name, &names)?;
+        moving.removed(&name, &removed);
         self.exhume(chunk)?;
         Ok(removed)
     }
@@ -268,11 +304,13 @@ impl LocalDataSource {
     pub(crate) fn quarantine(&self, chunk: &StoredChunk) -> Result<PathBuf, Error> {
         let quarantine = self.root.join(layout::QUARANTINE);
         let (parent, name) = place(chunk);
+        let moving = self.ledger.moving();
         if chunk.path().symlink_metadata().is_ok() {
             self.disk.rename((parent, &name), (&quarantine, &name))?;
         }
-        self.exhume(chunk)?;
         let kept = quarantine.join(name);
+        moving.quarantined(chunk, &kept);
+        self.exhume(chunk)?;
         if kept.is_dir() {
             scan::disguise(&kept)?;
         }
@@ -292,7 +330,7 @@ impl LocalDataSource {
 
     /// Removes what earlier runs left in the trash.
     pub(crate) fn empty_trash(&self) -> Result<(), Error> {
-        scan::empty_trash(&self.root, self.disk)
+        scan::empty_trash(&self.root, self.disk, &self.ledger)
     }
 }
 

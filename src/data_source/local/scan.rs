@@ -11,7 +11,7 @@ use super::disk::{Disk, gone_is_fine};
 use super::layout::{self, ChunkName, Generation, StagingKey};
 use super::manifest::Manifest;
 use super::staging::PART_EXTENSION;
-use super::{Removed, StoredChunk};
+use super::{Ledger, Removed, StoredChunk};
 use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
 use crate::error::Error;
 
@@ -296,7 +296,7 @@ pub(super) fn disguise(dir: &Path) -> Result<(), Error> {
 
 /// Removes what is in the trash and is ours, and finishes what was begun in the quarantine. Goes on
 /// after an error, and returns the first.
-pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
+pub(super) fn empty_trash(root: &Path, disk: Disk, ledger: &Ledger) -> Result<(), Error> {
     let mut outcome = Ok(());
     for entry in entries(&root.join(layout::QUARANTINE))? {
         let ours = entry
@@ -309,22 +309,29 @@ pub(super) fn empty_trash(root: &Path, disk: Disk) -> Result<(), Error> {
         }
     }
     for entry in entries(&root.join(layout::TRASH))? {
-        outcome = outcome.and(empty_trash_entry(root, disk, &entry));
+        outcome = outcome.and(empty_trash_entry(root, disk, ledger, &entry));
     }
     outcome
 }
 
-fn empty_trash_entry(root: &Path, disk: Disk, entry: &DirEntry) -> Result<(), Error> {
+fn empty_trash_entry(
+    root: &Path,
+    disk: Disk,
+    ledger: &Ledger,
+    entry: &DirEntry,
+) -> Result<(), Error> {
     let name = entry.file_name();
     let Some(name) = name.to_str().filter(|_| is_dir(entry)) else {
         return Ok(());
     };
+    let moving = ledger.moving();
     if StagingKey::parse(name).is_some() {
         gone_is_fine(fs::remove_dir_all(entry.path()))
             .map_err(|error| Error::io("empty the trash", error))?;
+        moving.removed(name, &Removed::Gone);
     } else if ChunkName::parse(name).is_some() {
         let names = Manifest::names(&entry.path());
-        remove_listed(root, disk, name, &names)?;
+        moving.removed(name, &remove_listed(root, disk, name, &names)?);
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::disk::{Disk, gone_is_fine, new_dir};
+use super::ledger::{PartSpace, StagedSpace};
 use super::{DirLock, boot_id};
 use crate::data_chunk::PARTS_NAME;
 use crate::data_source::FetchedFile;
@@ -42,6 +43,7 @@ pub(crate) struct Staging {
     fresh: bool,
     disk: Disk,
     checksums: Arc<KeptChecksums>,
+    space: Arc<StagedSpace>,
     /// Nobody else may open the data directory while a job could still write into it.
     _lock: Arc<DirLock>,
 }
@@ -76,6 +78,8 @@ pub(crate) struct Part {
     disk: Disk,
     len_bytes: u64,
     checksums: Arc<KeptChecksums>,
+    /// What it takes of the disk.
+    pub(crate) space: PartSpace,
     /// Whether there is a record on disk.
     recorded: bool,
     /// What the record is to say, once it is clear that one is needed.
@@ -98,6 +102,7 @@ impl Staging {
         path: PathBuf,
         disk: Disk,
         (lock, checksums): (&Arc<DirLock>, &Arc<KeptChecksums>),
+        space: Arc<StagedSpace>,
     ) -> Result<Self, Error> {
         let parts = path.join(PARTS_NAME);
         let mut fresh = true;
@@ -115,6 +120,7 @@ impl Staging {
             fresh,
             disk,
             checksums: checksums.clone(),
+            space,
             _lock: lock.clone(),
         })
     }
@@ -167,6 +173,7 @@ impl Staging {
             disk: self.disk,
             len_bytes: 0,
             checksums: self.checksums.clone(),
+            space: PartSpace::new(&self.space),
             recorded: false,
             to_record: None,
         };
@@ -263,6 +270,7 @@ impl Part {
         gone_is_fine(fs::remove_file(&self.record_path))
             .and_then(|()| self.file.set_len(0))
             .map_err(|error| Error::io("restart a staged file", error))?;
+        self.space.dropped(self.len_bytes);
         (self.len_bytes, self.recorded) = (0, false);
         Ok(())
     }
@@ -281,18 +289,22 @@ impl Part {
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let len_bytes = self.len_bytes + bytes.len() as u64;
+        let mut len_bytes = self.len_bytes + bytes.len() as u64;
         if let Some(version) = self
             .to_record
             .take_if(|version| version.total_bytes != Some(len_bytes))
         {
             self.write_record(Some(version), None)?;
         }
-        self.file
-            .write_all(bytes)
-            .map_err(|error| Error::io("write a file", error))?;
+        let written = self.file.write_all(bytes);
+        // Of what failed, a part may be there.
+        if written.is_err() {
+            len_bytes = (self.file.metadata()).map_or(self.len_bytes, |file| file.len());
+        }
+        self.space
+            .appended(len_bytes.saturating_sub(self.len_bytes));
         self.len_bytes = len_bytes;
-        Ok(())
+        written.map_err(|error| Error::io("write a file", error))
     }
 
     /// The file is complete: makes its bytes last. After an error nothing of it is left.
@@ -317,7 +329,9 @@ impl Part {
         // A file that cannot be removed is found again by the next attempt, whose record is
         // missing then: it is emptied there.
         let _ = fs::remove_file(&self.record_path);
-        let _ = fs::remove_file(&self.path);
+        if fs::remove_file(&self.path).is_ok() {
+            self.space.dropped(self.len_bytes);
+        }
     }
 
     fn write_record(

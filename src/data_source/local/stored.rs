@@ -1,7 +1,7 @@
 //! A chunk that is on disk, as the rest of the crate knows it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::layout::{self, BootTag, ChunkName, Generation};
@@ -32,6 +32,8 @@ struct Shared {
     contents: OnceLock<Contents>,
     /// How far the check behind the start is with it: one of the constants below.
     check: AtomicU8,
+    /// It was renamed away, and the ledger knows.
+    left: AtomicBool,
 }
 
 /// Not checked, and nobody found it.
@@ -89,6 +91,7 @@ impl StoredChunk {
             path: OnceLock::new(),
             contents: contents.into(),
             check: AtomicU8::new(CHECKED),
+            left: AtomicBool::new(false),
         };
         StoredChunk {
             spec,
@@ -107,6 +110,7 @@ impl StoredChunk {
             path: OnceLock::new(),
             contents: OnceLock::new(),
             check: AtomicU8::new(UNCHECKED),
+            left: AtomicBool::new(false),
         };
         StoredChunk {
             spec: Arc::new(ChunkSpec::found(ids, name.block_range, name.fingerprint)),
@@ -176,6 +180,11 @@ impl StoredChunk {
             || check.compare_exchange(UNCHECKED, ASKED_FOR, Ordering::Relaxed, Ordering::Relaxed);
         // The look comes first: once all are checked, a find writes nothing here.
         check.load(Ordering::Relaxed) == UNCHECKED && asks().is_ok()
+    }
+
+    /// Says that it was renamed away; true the first time.
+    pub(super) fn leaves_its_place(&self) -> bool {
+        !self.shared.left.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn is_checked(&self) -> bool {

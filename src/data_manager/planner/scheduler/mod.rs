@@ -4,7 +4,8 @@
 //! are for. A free slot is given by these rules, in this order:
 //!
 //! 0. While the disk is full nobody gets any, until something was removed or a time has passed;
-//!    then one file at a time, until one has arrived.
+//!    then one file at a time, and those of one chunk before those of the next, until a chunk is
+//!    whole.
 //! 1. A host that rests, or that has as many files in flight as it may, gets none.
 //! 2. A chunk that somebody wants now ([`Priority::High`]) goes before others; then one that was
 //!    never tried before one that failed.
@@ -199,6 +200,8 @@ impl Scheduler {
         }
         let begun = self.next_begun();
         let newcomer = self.next_newcomer();
+        // Two that have the halves of what there is room for would wait for each other.
+        let newcomer = newcomer.filter(|_| begun.is_none() || !self.looks_for_space());
         match (begun, newcomer) {
             (Some((at, _)), Some((tier, dataset, _)))
                 if self.begun_goes_first(at, tier, dataset) =>
@@ -345,15 +348,14 @@ impl Scheduler {
         self.space.wake();
     }
 
-    /// A file arrived whole.
+    /// A chunk is whole and in its place.
     pub(super) fn space_was_found(&mut self) {
         self.space = Health::Well { silences: 0 };
     }
 
-    /// Whether something waits for it.
-    pub(super) fn waits_for_space(&self) -> bool {
-        let idle = self.flights.is_empty() && self.waiting.iter().all(|waiting| *waiting == 0);
-        self.space.is_resting() || !self.space.is_unremarkable() && !idle
+    /// Whether there was too little of it when somebody last needed some.
+    pub(super) fn is_short_of_space(&self) -> bool {
+        !self.space.is_unremarkable()
     }
 
     /// Whether one file at a time finds out if there is space again.
