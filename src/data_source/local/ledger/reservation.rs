@@ -42,7 +42,7 @@ impl Ledger {
 }
 
 impl Books {
-    fn grant(
+    pub(super) fn grant(
         &mut self,
         key: StagingKey,
         ask: &Ask,
@@ -151,11 +151,11 @@ impl Room {
 }
 
 /// See [`Ledger::reserve`].
-struct Ask {
-    least: u64,
-    most: u64,
+pub(super) struct Ask {
+    pub(super) least: u64,
+    pub(super) most: u64,
     /// False to hear only whether there is room.
-    keep: bool,
+    pub(super) keep: bool,
 }
 
 /// What is staged of one description, while somebody works on it.
