@@ -25,8 +25,13 @@ impl Board {
         let again = self.scheduler.looks_for_space();
         let own = StagingKey::of(spec);
         self.partials.clear(Some(&own).filter(|_| !again));
-        self.scheduler.space_is_short(now, &mut self.backoff);
-        self.space.last = Some((SpaceShortage::of(error), error.clone()));
+        let reason = SpaceShortage::of(error);
+        let refused = matches!(
+            reason,
+            SpaceShortage::MaxBytes | SpaceShortage::MinFreeBytes
+        );
+        (self.scheduler).space_is_short(now, refused, &mut self.backoff);
+        self.space.last = Some((reason, error.clone()));
     }
 
     /// The chunk can never fit: what there is of it is of no use to anybody, and in the way of the

@@ -53,6 +53,9 @@ const BEGUN_PER_SLOT: usize = 4;
 /// From how many for each slot on those that have begun go first, before others of their datasets.
 const BEGUN_FIRST_PER_SLOT: usize = 2;
 
+/// How many chunks are refused room, one after the other, before the next rest.
+const REFUSALS_MAX: u32 = 16;
+
 /// Who gets a free slot.
 pub(super) enum Grant {
     /// A chunk that waits: its transfer is to begin. It has no file in flight by that.
@@ -94,6 +97,8 @@ pub(super) struct Scheduler {
     hosts: Hosts,
     /// Whether the disk has room.
     space: Health,
+    /// How many were told that it has none since it was last tried.
+    refusals: u32,
     begun: Vec<Begun>,
     flights: Vec<Flight>,
     /// How many chunks wait in each tier.
@@ -113,6 +118,7 @@ impl Scheduler {
             slots,
             hosts: Hosts::new(per_host),
             space: Health::Well { silences: 0 },
+            refusals: 0,
             begun: Vec::new(),
             flights: Vec::new(),
             waiting: [0; TIERS],
@@ -338,8 +344,14 @@ impl Scheduler {
         }
     }
 
-    /// The disk is full.
-    pub(super) fn space_is_short(&mut self, now: Moment, backoff: &mut Backoff) {
+    /// The disk is full; or, where it was only `refused`, there was no room for this chunk, which
+    /// cost nothing to hear: there may be for a smaller one.
+    pub(super) fn space_is_short(&mut self, now: Moment, refused: bool, backoff: &mut Backoff) {
+        if refused && self.looks_for_space() && self.refusals < REFUSALS_MAX {
+            self.refusals += 1;
+            return;
+        }
+        self.refusals = 0;
         self.space.fail(now, |rests| backoff.rest(rests));
     }
 

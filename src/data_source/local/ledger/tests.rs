@@ -34,27 +34,33 @@ fn two_never_have_the_same_bytes_and_what_did_not_come_is_given_back() {
     let store = open(dir.path());
     let ledger = store.ledger();
     ledger.set_limits(max(1000));
-    let granted = std::sync::atomic::AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for n in 0..8 {
-            let (staged, granted) = (ledger.stage(key(n)), &granted);
-            scope.spawn(move || {
-                let mut parts = Vec::new();
-                for _ in 0..10 {
-                    let mut part = PartSpace::new(&staged);
-                    if part.reserve(30, 30).is_ok() {
-                        granted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        part.appended(20);
-                        parts.push(part);
+    let promised: Vec<PartSpace> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|n| {
+                let staged = ledger.stage(key(n));
+                scope.spawn(move || {
+                    let mut parts = Vec::new();
+                    for _ in 0..10 {
+                        let mut part = PartSpace::new(&staged);
+                        if part.reserve(30, 30).is_ok() {
+                            part.appended(20);
+                            parts.push(part);
+                        }
+                        assert!(ledger.balance().used() <= 1000);
                     }
-                    assert!(ledger.balance().used() <= 1000);
-                }
-                // Each has 10 left of what it was promised.
-                parts
-            });
-        }
+                    parts
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     });
-    assert_eq!(granted.into_inner(), 1000 / 30);
+    // Each has 10 left of what it was promised.
+    assert_eq!(promised.len(), 1000 / 30);
+    assert_eq!(ledger.balance().used(), 33 * 30);
+    drop(promised);
     let balance = ledger.balance();
     assert_eq!((balance.staged, balance.reserved), (33 * 20, 0));
 }
