@@ -201,5 +201,5 @@ fn a_full_disk_is_left_alone_until_there_is_space() {
     }
     assert!(manager.wait_idle(DEADLINE));
     assert_eq!(manager.list_chunks(), [id(3), id(4)]);
-    assert!(!manager.stats().space.waits_for.is_some());
+    assert!(manager.stats().space.waits_for.is_none());
 }
