@@ -9,11 +9,13 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
+use data_manager::data_manager::Durability;
 use support::origin::Origin;
-use support::{DEADLINE, bytes, chunk, chunk_dirs, id, open, temp_dir};
+use support::{DEADLINE, builder, bytes, chunk, chunk_dirs, id, open, temp_dir};
 
 const CHILD_DIR: &str = "DATA_MANAGER_TEST_CHILD_DIR";
 const TROUBLE_DIR: &str = "DATA_MANAGER_TEST_TROUBLE_DIR";
+const CHILD_DURABILITY: &str = "DATA_MANAGER_TEST_CHILD_DURABILITY";
 const CHILD_ORIGIN: &str = "DATA_MANAGER_TEST_CHILD_ORIGIN";
 
 /// Not a test of its own: the process that is traced.
@@ -25,7 +27,13 @@ fn child() {
     let dir = Path::new(&dir);
     // Creating a directory of this name is a system call that the trace shows.
     let announce = |what: &str| std::fs::create_dir(dir.join(format!("_said_{what}"))).unwrap();
-    let manager = open(&dir.join("data"));
+    let durability = match std::env::var(CHILD_DURABILITY).as_deref() {
+        Ok("ordered") => Durability::Ordered,
+        Ok("none") => Durability::None,
+        _ => Durability::Full,
+    };
+    let builder = builder(&dir.join("data")).durability(durability);
+    let manager = builder.open().unwrap();
     let files = ["a", "b"].map(|name| (name, format!("{origin}{name}")));
     let description = chunk(1, 0..5, files);
     manager
@@ -150,6 +158,73 @@ fn whichever_sync_fails_nothing_is_lost_and_nothing_comes_back() {
     );
 }
 
+/// Fails one sync after the other of files and of staging directories. What failed is never synced
+/// again: the kernel may have dropped the pages, and would say that all is well.
+#[test]
+fn what_failed_to_sync_is_made_anew() {
+    let origin = Origin::start();
+    origin.file("a", bytes(1, 1000));
+    origin.file("b", bytes(2, 10));
+    let mut looked_at = 0;
+    for when in 1..=8 {
+        let dir = temp_dir();
+        let trace_file = dir.path().join("_trace");
+        let traced = Command::new("strace")
+            .args(["-f", "-qq", "-y", "-s", "300"])
+            .args(["-e", "trace=fsync,unlinkat", "-o"])
+            .arg(&trace_file)
+            .args(["-e", &format!("inject=fsync:error=EIO:when={when}")])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "child_with_trouble", "--nocapture"])
+            .env(TROUBLE_DIR, dir.path())
+            .env(CHILD_ORIGIN, origin.url(""))
+            .output();
+        let Ok(output) = traced else {
+            println!("skipped: needs strace");
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stderr);
+        if text.contains("Error(io: cannot sync a directory") && text.contains("support/mod.rs") {
+            continue;
+        }
+        assert!(!text.contains("panicked"), "{when}: {text}");
+        let trace = std::fs::read_to_string(trace_file).unwrap();
+        looked_at += removed_before_synced_again(&trace);
+        let manager = open(dir.path());
+        assert_eq!(manager.list_chunks(), [id(2)], "{when}");
+        assert!(manager.wait_idle(DEADLINE));
+        let guard = manager.get_chunk(&id(2)).unwrap();
+        let content = std::fs::read(guard.path().join("a")).unwrap();
+        assert_eq!(content, bytes(1, 1000));
+    }
+    assert!(
+        looked_at >= 3,
+        "only {looked_at} syncs failed: the injection does not work"
+    );
+}
+
+/// Of how many failed syncs in staging it holds.
+fn removed_before_synced_again(trace: &str) -> usize {
+    let lines: Vec<&str> = trace.lines().collect();
+    let mut failed = 0;
+    for (index, line) in lines.iter().enumerate() {
+        let path = line.split(['<', '>']).nth(1).unwrap_or_default();
+        if !line.contains("INJECTED") || !path.contains("/_staging/") {
+            continue;
+        }
+        let name = format!("\"{}\"", path.rsplit('/').next().unwrap());
+        let rest = &lines[index + 1..];
+        let synced = |line: &str| line.contains("fsync") && line.contains(&format!("{path}>"));
+        let removed = |line: &str| line.contains("unlinkat") && line.contains(&name);
+        let removed = rest.iter().position(|line| removed(line));
+        let removed = removed.unwrap_or_else(|| panic!("{path} is not removed:\n{trace}"));
+        let again = rest[..removed].iter().any(|line| synced(line));
+        assert!(!again, "{path}:\n{trace}");
+        failed += 1;
+    }
+    failed
+}
+
 /// The calls of the trace that matter, in the order in which they were begun.
 struct Trace(Vec<String>);
 
@@ -164,26 +239,28 @@ impl Trace {
     }
 }
 
-#[test]
-fn everything_is_synced_before_it_is_announced() {
+/// What the child does with that durability; `None` where it cannot be traced.
+fn trace_of(durability: &str) -> Option<Trace> {
     let (dir, origin) = (temp_dir(), Origin::start());
     origin.file("a", bytes(1, 100_000));
     origin.file("b", bytes(2, 10));
     let trace_file = dir.path().join("trace");
+    let calls = [
+        "fsync,fdatasync,sync_file_range,syncfs,rename,renameat,renameat2,mkdir,mkdirat",
+        "unlink,unlinkat,rmdir,truncate,ftruncate,fallocate",
+    ];
     let traced = Command::new("strace")
         .args(["-f", "-y", "-s", "300", "-e"])
-        .arg("trace=fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir")
+        .arg(format!("trace={}", calls.join(",")))
         .arg("-o")
         .arg(&trace_file)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child"])
         .env(CHILD_DIR, dir.path())
+        .env(CHILD_DURABILITY, durability)
         .env(CHILD_ORIGIN, origin.url(""))
         .output();
-    let Ok(output) = traced else {
-        println!("skipped: needs strace");
-        return;
-    };
+    let output = traced.ok()?;
     assert!(
         output.status.success(),
         "{}",
@@ -193,29 +270,81 @@ fn everything_is_synced_before_it_is_announced() {
     // A call that another thread interrupts in the trace is shown where it began; what matters
     // here are calls of one thread, or calls that wait for each other.
     let trace = Trace(text.lines().map(str::to_owned).collect());
-
-    let commit = trace.find(0, &["rename", "_staging/", "\"", "dataset_id=", "/chunk="]);
-    for (what, parts) in [
-        ("a file", ["fsync", "/_parts/0.part"].as_slice()),
-        ("the other file", &["fsync", "/_parts/1.part"]),
-        ("the manifest", &["fsync", "/_chunk.json"]),
-    ] {
-        assert!(
-            trace.find(0, parts) < commit,
-            "{what} is not synced before the rename"
-        );
+    for call in ["truncate", "fallocate"] {
+        let cut = trace.0.iter().find(|line| line.contains(call));
+        assert!(cut.is_none(), "files are only appended to: {cut:?}");
     }
-    let named = trace.find(0, &["rename", "/_parts/1.part"]);
-    let staging = trace.find(named, &["fsync", "/data/_staging/0101"]);
-    assert!(
-        named < staging && staging < commit,
-        "the staging directory is not synced"
-    );
+    Some(trace)
+}
+
+impl Trace {
+    /// All that is synced below the data directory at or after call `from`.
+    fn synced(&self, from: usize) -> Vec<&String> {
+        let calls = self.0[from..].iter();
+        calls
+            .filter(|line| line.contains("sync") && line.contains("/data"))
+            .collect()
+    }
+
+    /// Where the chunk is committed, after all of it was synced.
+    fn commit(&self) -> usize {
+        let renamed = ["rename", "/_staging>", "/data/dataset_id=", "\"chunk="];
+        let commit = self.find(0, &renamed);
+        for (what, parts) in [
+            ("a file", ["fsync", "/_parts/0.part"].as_slice()),
+            ("the other file", &["fsync", "/_parts/1.part"]),
+            ("the manifest", &["fsync", "/_chunk.json"]),
+        ] {
+            assert!(
+                self.find(0, parts) < commit,
+                "{what} is not synced before the rename"
+            );
+        }
+        let named = self.find(0, &["rename", "/_parts>, \"1.part\""]);
+        let staging = self.find(named, &["fsync", "/data/_staging/0101"]);
+        assert!(
+            named < staging && staging < commit,
+            "the staging directory is not synced"
+        );
+        commit
+    }
+}
+
+#[test]
+fn ordered_waits_for_nothing_after_the_rename() {
+    let Some(trace) = trace_of("ordered") else {
+        println!("skipped: needs strace");
+        return;
+    };
+    let commit = trace.commit();
+    trace.find(commit, &["_said_gone"]);
+    let synced = trace.synced(commit);
+    assert!(synced.is_empty(), "{synced:?}");
+}
+
+#[test]
+fn without_durability_nothing_is_synced() {
+    let Some(trace) = trace_of("none") else {
+        println!("skipped: needs strace");
+        return;
+    };
+    trace.find(0, &["_said_gone"]);
+    let synced = trace.synced(0);
+    assert!(synced.is_empty(), "{synced:?}");
+}
+
+#[test]
+fn everything_is_synced_before_it_is_announced() {
+    let Some(trace) = trace_of("full") else {
+        println!("skipped: needs strace");
+        return;
+    };
+    let commit = trace.commit();
     let have = trace.find(0, &["_said_have"]);
     let parent = trace.find(commit, &["fsync", "/data/dataset_id=", ">"]);
     assert!(parent < have, "announced before the rename is synced");
     let root = trace.find(
-        trace.find(0, &["mkdir", "/data/dataset_id="]),
+        trace.find(0, &["mkdir", "/data>, \"dataset_id="]),
         &["fsync", "/data>"],
     );
     assert!(root < have, "the dataset's directory is not synced");
@@ -225,14 +354,14 @@ fn everything_is_synced_before_it_is_announced() {
     let tombstones = trace.find(tombstone, &["fsync", "/_tombstones>"]);
     assert!(tombstones < buried, "a delete is not made to last");
     let back = trace.find(0, &["_said_back"]);
-    let exhumed = trace.find(buried, &["unlink", "/_tombstones/"]);
+    let exhumed = trace.find(buried, &["unlink", "/_tombstones>, \""]);
     assert!(
         trace.find(exhumed, &["fsync", "/_tombstones>"]) < back,
         "a revival is not"
     );
 
     let gone = trace.find(0, &["_said_gone"]);
-    let trashed = trace.find(back, &["rename", "/chunk=", "_trash/"]);
+    let trashed = trace.find(back, &["rename", "/data/dataset_id=", "/_trash>, \"chunk="]);
     assert!(trace.find(trashed, &["fsync", "/_trash>"]) < gone);
     assert!(trace.find(trashed, &["fsync", "/data/dataset_id=", ">"]) < gone);
     assert!(trace.find(trashed, &["unlink", "/_trash/chunk="]) < gone);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data_manager::ErrorKind;
+use data_manager::data_manager::Event;
 use support::origin::{Origin, Reply};
 use support::{DATASET, DEADLINE, bytes, chunk, chunk_dirs, id, open, read_dir, temp_dir};
 
@@ -281,16 +282,59 @@ fn what_opening_found_is_told_to_the_first_subscriber() {
     std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
     let manager = open(dir.path());
     let events = manager.events();
-    let seen: Vec<String> = std::iter::from_fn(|| events.try_recv().ok())
-        .map(|event| {
-            serde_json::to_value(event).unwrap()["event"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    assert_eq!(seen, ["damaged", "quarantined", "foreign"]);
+    let name = |event| -> String {
+        let event = serde_json::to_value(event).unwrap();
+        event["event"].as_str().unwrap().to_owned()
+    };
+    // What is wrong with a chunk is found behind the start, before or after somebody listens.
+    let mut seen: Vec<String> = Vec::new();
+    while !seen.iter().any(|name| name == "quarantined") {
+        seen.push(name(events.recv_timeout(DEADLINE).unwrap()));
+    }
+    assert_eq!(seen, ["foreign", "damaged", "quarantined"]);
     assert!(manager.events().try_recv().is_err());
+}
+
+#[test]
+fn what_was_found_wrong_waits_for_the_first_subscriber() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    fill(dir.path(), &origin, 2);
+    std::fs::remove_file(dir_of(dir.path(), 0).join("f")).unwrap();
+    let manager = open(dir.path());
+    let started = std::time::Instant::now();
+    while manager.stats().totals.quarantined == 0 {
+        assert!(started.elapsed() < DEADLINE);
+        std::thread::yield_now();
+    }
+    let first = manager.events().recv_timeout(DEADLINE).unwrap();
+    assert!(matches!(first, Event::Damaged { chunk_id, .. } if chunk_id == id(0)));
+}
+
+#[test]
+fn what_cannot_be_read_leaves_the_view_and_is_left_alone() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    fill(dir.path(), &origin, 3);
+    let manifest = dir_of(dir.path(), 1).join("_chunk.json");
+    // A format of the future: root may read everything, so permissions say nothing here.
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let later = text.replace("\"version\": 1", "\"version\": 2");
+    assert_ne!(text, later);
+    std::fs::write(&manifest, &later).unwrap();
+    let manager = open(dir.path());
+    let events = manager.events();
+    while !matches!(
+        events.recv_timeout(DEADLINE).unwrap(),
+        Event::Unreadable { .. }
+    ) {}
+    assert_eq!(manager.list_chunks(), [id(0), id(2)]);
+    assert_eq!(manager.stats().totals.unreadable, 1);
+    assert!(manager.wait_idle(DEADLINE));
+    // It may be asked for again, and lives beside the other one.
+    let again = chunk(1, 10..20, [("f", origin.url("1"))]);
+    let task = manager.download_chunk(again);
+    task.wait_timeout(DEADLINE).unwrap().unwrap();
+    assert_eq!(manager.list_chunks().len(), 3);
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), later);
 }
 
 #[test]

@@ -136,7 +136,12 @@ impl ChunkSpec {
         } else if self.block_range != other.block_range {
             Some("block_range")
         } else if self.fingerprint != other.fingerprint {
-            Some("files")
+            let names = |spec: &ChunkSpec| -> Vec<String> {
+                spec.files.iter().map(|file| file.name.clone()).collect()
+            };
+            // Of what was found on disk it is not known whether the names differ, or a digest.
+            let same_names = self.has_urls() && names(self) == names(other);
+            Some(if same_names { "sha256" } else { "files" })
         } else {
             None
         }
@@ -326,7 +331,7 @@ mod tests {
         assert!(plain.same_content(&check("http://elsewhere/b?x")));
         assert!(!plain.same_urls(&check("http://elsewhere/b?x")));
         let declared = check(&digest("00"));
-        assert_eq!(plain.first_difference(&declared), Some("files"));
+        assert_eq!(plain.first_difference(&declared), Some("sha256"));
         assert_ne!(plain.fingerprint, declared.fingerprint);
         let elsewhere = check("http://elsewhere/b?x");
         assert_eq!(plain.fingerprint, elsewhere.fingerprint);

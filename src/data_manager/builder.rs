@@ -9,7 +9,9 @@ use super::DataManagerImpl;
 use super::planner::PartialLimits;
 use super::sources::Sources;
 pub use crate::data_source::Durability;
-use crate::data_source::{DataSource, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits};
+use crate::data_source::{
+    DataSource, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits, StoreOptions,
+};
 use crate::error::Error;
 
 /// Sets up a [`DataManagerImpl`]; made by [`DataManagerImpl::builder`].
@@ -34,6 +36,8 @@ use crate::error::Error;
 /// | [`max_bytes`](Self::max_bytes) | no limit | of contents in the data directory, of whatever kind |
 /// | [`min_free_bytes`](Self::min_free_bytes) | 0 | left free on the file system |
 /// | [`durability`](Self::durability) | [`Durability::Full`] | what survives a power cut |
+/// | [`dir_mode`](Self::dir_mode) | 0700 | the mode of new directories |
+/// | [`file_mode`](Self::file_mode) | 0600 | the mode of new files |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
 /// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 ///
@@ -53,7 +57,7 @@ pub struct DataManagerBuilder {
     pub(super) longest_backoff: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) event_queue: usize,
-    pub(super) durability: Durability,
+    pub(super) store: StoreOptions,
     pub(super) bandwidth_limit: Option<u64>,
     pub(super) rate_floor: RateFloor,
     http: HttpOptions,
@@ -82,7 +86,7 @@ impl Default for DataManagerBuilder {
             longest_backoff: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(5),
             event_queue: 1024,
-            durability: Durability::Full,
+            store: StoreOptions::default(),
             bandwidth_limit: None,
             rate_floor: RateFloor {
                 min_rate: 1024,
@@ -244,7 +248,24 @@ impl DataManagerBuilder {
     /// What of the data directory survives a power cut.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.store.durability = durability;
+        self
+    }
+
+    /// The mode of every directory that is created, exactly so, whatever the umask: for readers
+    /// that are other users. The data directory itself gets it too, if it is created. The owner has
+    /// to be able to read, write and enter (`0o700`).
+    #[must_use]
+    pub fn dir_mode(mut self, mode: u32) -> Self {
+        self.store.dir_mode = Some(mode);
+        self
+    }
+
+    /// The mode of every file that is created, exactly so, whatever the umask. The owner has to be
+    /// able to read and write (`0o600`).
+    #[must_use]
+    pub fn file_mode(mut self, mode: u32) -> Self {
+        self.store.file_mode = Some(mode);
         self
     }
 
@@ -293,6 +314,9 @@ impl DataManagerBuilder {
             }
         }
         checked_limit(self.bandwidth_limit)?;
+        self.store
+            .check()
+            .map_err(|(field, reason)| Error::refused(field, reason))?;
         let more_than_nothing = [
             ("first_backoff", self.first_backoff),
             ("rate_window", self.rate_floor.window),

@@ -32,7 +32,7 @@ pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
         let mut rest = left.into_iter();
         loop {
             let Some(core) = core.upgrade() else { return };
-            let slice = next_slice(&core, &mut rest);
+            let slice = next_slice(core.found_unchecked(), &mut rest);
             if slice.is_empty() {
                 break;
             }
@@ -53,9 +53,11 @@ pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
 }
 
 /// What was found since the last slice, and then what comes next.
-fn next_slice(core: &Core, rest: &mut impl Iterator<Item = StoredChunk>) -> Vec<StoredChunk> {
-    let found = core.found_unchecked().take(SLICE);
-    let mut slice: Vec<StoredChunk> = found.collect();
+fn next_slice(
+    found: impl Iterator<Item = StoredChunk>,
+    rest: &mut impl Iterator<Item = StoredChunk>,
+) -> Vec<StoredChunk> {
+    let mut slice: Vec<StoredChunk> = found.take(SLICE).collect();
     let unchecked = rest.filter(|stored| !stored.is_checked());
     slice.extend(unchecked.take(SLICE - slice.len()));
     slice
@@ -92,4 +94,42 @@ fn judge(core: &Arc<Core>, stored: StoredChunk, error: Error) -> Option<StoredCh
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data_chunk::ChunkSpec;
+    use crate::data_source::FetchedFile;
+
+    fn found(n: u8) -> StoredChunk {
+        let spec = ChunkSpec::found(([n; 32], [0; 32]), 0..1, 0);
+        let root = Arc::from(Path::new("/x"));
+        StoredChunk::new(root, Arc::new(spec), &[] as &[FetchedFile], 1, None).as_found()
+    }
+
+    #[test]
+    fn what_somebody_finds_goes_first_and_is_checked_once() {
+        let chunks: Vec<StoredChunk> = (0..200).map(found).collect();
+        let number = |slice: &[StoredChunk]| -> Vec<u8> {
+            slice.iter().map(|stored| stored.spec.id[0]).collect()
+        };
+        let mut rest = chunks.clone().into_iter();
+        let first = next_slice([].into_iter(), &mut rest);
+        assert_eq!(number(&first), (0..64).collect::<Vec<_>>());
+        let asked = chunks[199].clone();
+        assert!(asked.is_first_look() && !asked.is_first_look());
+        let second = next_slice([asked].into_iter(), &mut rest);
+        assert_eq!(number(&second[..2]), [199, 64]);
+        assert_eq!(second.len(), SLICE);
+        second.iter().for_each(StoredChunk::set_checked);
+        assert!(!chunks[64].is_first_look(), "nobody need be told of it");
+        let third = next_slice([].into_iter(), &mut rest);
+        let last = next_slice([].into_iter(), &mut rest);
+        assert_eq!(number(&last), (191..199).collect::<Vec<_>>());
+        assert_eq!(third.len(), SLICE);
+        assert!(next_slice([].into_iter(), &mut rest).is_empty());
+    }
 }

@@ -529,11 +529,11 @@ impl Core {
             match finding {
                 Finding::Foreign(path) => {
                     self.lock().counters_mut().foreign += 1;
-                    self.hub.keep(Event::Foreign { path });
+                    self.hub.push(&Event::Foreign { path });
                 }
                 Finding::Unreadable { path, error } => {
                     self.lock().counters_mut().unreadable += 1;
-                    self.hub.keep(Event::Unreadable { path, error });
+                    self.hub.push(&Event::Unreadable { path, error });
                 }
             }
         }

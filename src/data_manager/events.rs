@@ -186,6 +186,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether it says what is wrong with the data directory: the first subscriber is told also of
+    /// those that came before it.
+    fn is_finding(&self) -> bool {
+        matches!(
+            self,
+            Event::Damaged { .. }
+                | Event::Quarantined { .. }
+                | Event::Foreign { .. }
+                | Event::Unreadable { .. }
+        )
+    }
+}
+
 /// A subscription to what happens: [`recv`](Self::recv) and friends, or an iterator that ends with
 /// the manager. Dropping it unsubscribes.
 ///
@@ -311,9 +325,12 @@ pub(super) struct EventHub {
 #[derive(Debug, Default)]
 struct Subscribers {
     queues: Vec<Weak<EventQueue>>,
-    /// What opening found, until somebody subscribes: nobody can before it is open.
+    /// What was found on disk, until somebody subscribes for the first time: nobody can before the
+    /// manager is open, and the check behind the start does not wait for them.
     kept: VecDeque<Event>,
     missed: u64,
+    /// Whether somebody subscribed yet.
+    had_one: bool,
     closed: bool,
 }
 
@@ -328,6 +345,7 @@ impl EventHub {
 
     pub(super) fn subscribe(&self) -> Events {
         let mut subscribers = self.subscribers.lock();
+        subscribers.had_one = true;
         let state = QueueState {
             events: std::mem::take(&mut subscribers.kept),
             missed: std::mem::take(&mut subscribers.missed),
@@ -342,20 +360,18 @@ impl EventHub {
         Events { queue }
     }
 
-    /// Keeps an event for the first subscriber.
-    pub(super) fn keep(&self, event: Event) {
-        let mut subscribers = self.subscribers.lock();
-        if subscribers.kept.len() < self.capacity {
-            subscribers.kept.push_back(event);
-        } else {
-            subscribers.missed += 1;
-        }
-    }
-
     /// Puts an event into every queue, and wakes nobody: that is for [`notify`](Self::notify),
     /// after the caller let go of its locks.
     pub(super) fn push(&self, event: &Event) {
         let mut subscribers = self.subscribers.lock();
+        if !subscribers.had_one && event.is_finding() {
+            if subscribers.kept.len() < self.capacity {
+                subscribers.kept.push_back(event.clone());
+            } else {
+                subscribers.missed += 1;
+            }
+            return;
+        }
         subscribers.queues.retain(|queue| match queue.upgrade() {
             None => false,
             Some(queue) => {

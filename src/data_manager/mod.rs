@@ -146,7 +146,7 @@ impl DataManagerImpl {
     }
 
     fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
-        let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.durability)?;
+        let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.store)?;
         store.ledger().set_limits(builder.space);
         let planner = Planner::new(PlannerOptions {
             slots: builder.slots,
@@ -336,7 +336,8 @@ impl DataManagerImpl {
         Ok(())
     }
 
-    /// Subscribes to what happens from now on.
+    /// Subscribes to what happens from now on. The first subscriber is told first what was found wrong
+    /// with the data directory before it came.
     pub fn events(&self) -> Events {
         self.core.hub.subscribe()
     }

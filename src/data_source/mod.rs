@@ -29,7 +29,7 @@ pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
 pub(crate) use local::{
     Audit, Audited, Balance, CommitError, DirLock, Finding, FoundPartial, Generation, Ledger,
-    Removed, SpaceLimits, Staging, StagingKey, StoredChunk,
+    Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk,
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
 pub(crate) use rate::RateFloor;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{self, ChunkName, StagingKey};
 use super::ledger::{Correction, Mark};
+use super::own::{OwnDir, OwnDirs};
 use super::{Ledger, LocalDataSource};
 use crate::data_chunk::{MANIFEST_NAME, PARTS_NAME};
 use crate::error::Error;
@@ -63,11 +64,11 @@ impl LocalDataSource {
     /// Does a part of an audit.
     pub(crate) fn audit(&self, audit: &mut Audit) -> Result<Audited, Error> {
         let failed = |error| Error::io("hold the ledger against the disk", error);
-        let (ledger, root) = (self.ledger(), self.path());
+        let ledger = self.ledger();
         let done = if audit.names_done {
-            audit.small_places(ledger, root)
+            audit.small_places(ledger, &self.own)
         } else {
-            audit.names(ledger, root)
+            audit.names(ledger, self.path())
         };
         Ok(match done.map_err(failed)? {
             None => Audited::Moved,
@@ -81,12 +82,12 @@ impl LocalDataSource {
 
     /// Measures the quarantine, of which opening could only guess how large it is.
     pub(crate) fn measure_quarantine(&self) -> Result<(), Error> {
-        let dir = self.path().join(layout::QUARANTINE);
         let Some(mark) = self.ledger().mark() else {
             // The audit comes to it.
             return Ok(());
         };
-        let len = measure(&dir).map_err(|error| Error::io("measure the quarantine", error))?;
+        let len = measure_all(&self.own.quarantine)
+            .map_err(|error| Error::io("measure the quarantine", error))?;
         self.ledger().quarantine_is(mark, len);
         Ok(())
     }
@@ -133,27 +134,28 @@ impl Audit {
         Ok(Some(false))
     }
 
-    fn small_places(&mut self, ledger: &Ledger, root: &Path) -> io::Result<Option<bool>> {
+    fn small_places(&mut self, ledger: &Ledger, own: &OwnDirs) -> io::Result<Option<bool>> {
         let Some(mark) = ledger.mark() else {
             return Ok(None);
         };
-        let staging = root.join(layout::STAGING);
-        let there = entries(&staging)?.into_iter();
+        let there = entries_of(&own.staging)?.into_iter();
         let mut keys: BTreeSet<StagingKey> = there
             .filter_map(|(name, _)| StagingKey::parse(&name))
             .collect();
         keys.extend(ledger.staged_keys());
         for key in keys {
-            let found = measure(&staging.join(key.dir()))?;
+            let places = own.staging.all();
+            let places = places.iter().map(|dir| dir.path().join(key.dir()));
+            let found = places.map(|path| measure(&path)).sum::<io::Result<u64>>()?;
             // What somebody works on is counted by them, and is looked at another time.
             let compared = ledger.compare_staged(mark, key, found);
             self.corrections.extend(compared.flatten());
         }
         for (area, dir) in [
-            (SpaceArea::Trash, layout::TRASH),
-            (SpaceArea::Quarantine, layout::QUARANTINE),
+            (SpaceArea::Trash, &own.trash),
+            (SpaceArea::Quarantine, &own.quarantine),
         ] {
-            let found = measure(&root.join(dir))?;
+            let found = measure_all(dir)?;
             if !self.note(ledger.compare(mark, area, found)) {
                 return Ok(None);
             }
@@ -170,7 +172,7 @@ impl Audit {
 }
 
 /// What is in `dir` under a name that can be one of ours; nothing if it is not there.
-pub(super) fn entries(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+fn entries(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for entry in open(dir)?.into_iter().flatten() {
         let entry = entry?;
@@ -179,6 +181,16 @@ pub(super) fn entries(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
         }
     }
     Ok(found)
+}
+
+/// The same of all the directories that stand for one of ours.
+pub(super) fn entries_of(own: &OwnDir) -> io::Result<Vec<(String, PathBuf)>> {
+    let read = own.all().into_iter().map(|dir| entries(dir.path()));
+    Ok(read.collect::<io::Result<Vec<_>>>()?.concat())
+}
+
+fn measure_all(own: &OwnDir) -> io::Result<u64> {
+    own.all().iter().map(|dir| measure(dir.path())).sum()
 }
 
 /// `None` if it is gone, or in the place of a directory there is something else.

@@ -1,139 +1,374 @@
-//! The few operations on the file system that the store is made of, each with the syncs that make
-//! it hold, so that no call site can forget one.
+//! Directories as handles, and the few operations on them that the store is made of.
+//!
+//! Nothing below the data directory is reached by a path: each operation goes from the handle of a
+//! directory to one name in it, and never through a symbolic link. Whoever plants a link there, also
+//! while the store works, gains nothing by it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::options::{Durability, StoreOptions};
 use crate::error::Error;
 
-/// How much of what is visible survives a power cut.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Durability {
-    /// All of it: files, manifest and directories are synced before a chunk becomes visible, and
-    /// a delete is synced before its task ends.
-    #[default]
-    Full,
-    /// Nothing is synced: fast, for data that can be fetched again. A kill of the process loses
-    /// nothing; after a power cut any chunk may be damaged or gone, and a deleted one may be back.
-    None,
+/// An open directory. What it is moves with it when it is renamed.
+#[derive(Debug)]
+pub(super) struct Dir {
+    handle: OwnedFd,
+    /// Where it was when it was opened: for messages, never to reach it.
+    path: PathBuf,
+    options: StoreOptions,
 }
 
-/// The file system, with a durability.
+/// What a name stands for; a link is a link.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Disk {
-    durability: Durability,
+pub(super) struct Found {
+    kind: FileType,
+    pub(super) len_bytes: u64,
+    /// It has other names too: somebody made a hard link.
+    shared: bool,
 }
 
-impl Disk {
-    pub(super) fn new(durability: Durability) -> Self {
-        Disk { durability }
+impl Found {
+    pub(super) fn is_file(self) -> bool {
+        self.kind == FileType::RegularFile
+    }
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: OsString,
+    kind: FileType,
+}
+
+impl Entry {
+    /// Whether it is a directory itself, not a link to one.
+    pub(super) fn is_dir(&self) -> bool {
+        self.kind == FileType::Directory
     }
 
-    /// Creates these directories in `parent` unless they are there, and makes their entries last.
-    pub(super) fn make_dirs(self, parent: &Path, names: &[&str]) -> Result<(), Error> {
-        for name in names {
-            match new_dir(&parent.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(Error::io(
-                        format_args!("create the directory {name}"),
-                        error,
-                    ));
-                }
-                _ => {}
+    pub(super) fn is_file(&self) -> bool {
+        self.kind == FileType::RegularFile
+    }
+
+    /// The name, if a formatter of ours can have written it.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.name.to_str()
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+/// A FIFO would keep the caller waiting for its other end without `NONBLOCK`.
+const FILE: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+impl Dir {
+    /// Opens the data directory itself. Its path was chosen by the caller and may contain links.
+    pub(super) fn open_root(path: &Path, options: StoreOptions) -> io::Result<Dir> {
+        let handle = retry_on_intr(|| rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()))?;
+        Ok(Dir {
+            handle,
+            path: path.to_owned(),
+            options,
+        })
+    }
+
+    /// Where it was when it was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the directory `name`. Of kind `NotADirectory` if it is anything else, also a link to
+    /// one.
+    pub(super) fn open(&self, name: impl AsRef<OsStr>) -> io::Result<Dir> {
+        let name = single(name.as_ref())?;
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        let handle =
+            match retry_on_intr(|| rustix::fs::openat(&self.handle, name, flags, Mode::empty())) {
+                Err(Errno::LOOP) => return Err(io::ErrorKind::NotADirectory.into()),
+                opened => opened?,
+            };
+        Ok(Dir {
+            handle,
+            path: self.path.join(name),
+            options: self.options,
+        })
+    }
+
+    /// Opens the directory `name`, which is created if there is nothing of that name; says whether
+    /// it was.
+    pub(super) fn make(&self, name: impl AsRef<OsStr>) -> io::Result<(Dir, bool)> {
+        let name = single(name.as_ref())?;
+        let mode = Mode::from_raw_mode(self.options.dir_mode.unwrap_or(0o700));
+        let made = match rustix::fs::mkdirat(&self.handle, name, mode) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let dir = self.open(name)?;
+        // The umask may have taken bits of what somebody asked for.
+        if made && self.options.dir_mode.is_some() {
+            rustix::fs::fchmod(&dir.handle, mode)?;
+        }
+        Ok((dir, made))
+    }
+
+    /// Creates a file, to be written at its end and read; fails if there is anything of that name.
+    pub(super) fn create_new(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        let name = single(name.as_ref())?;
+        let flags = FILE | OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
+        let mode = Mode::from_raw_mode(self.options.file_mode.unwrap_or(0o600));
+        let file = retry_on_intr(|| rustix::fs::openat(&self.handle, name, flags, mode))?;
+        if self.options.file_mode.is_some() {
+            rustix::fs::fchmod(&file, mode)?;
+        }
+        Ok(file.into())
+    }
+
+    /// Opens the file `name` to be written at its end and read; creates it if it is not there. Of
+    /// kind `InvalidData` if it is no file of ours: no regular file, or one with other names,
+    /// through which somebody else's would be written.
+    pub(super) fn append(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        let name = name.as_ref();
+        match self.create_new(name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created,
+        }
+        let (file, found) = self.open_regular(name, OFlags::RDWR | OFlags::APPEND)?;
+        if found.shared {
+            return Err(odd());
+        }
+        Ok(file)
+    }
+
+    /// Opens the file `name`, which is ours as in [`append`](Self::append), to write anywhere in it.
+    pub(super) fn open_to_replace(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        let (file, found) = self.open_regular(name.as_ref(), OFlags::RDWR)?;
+        if found.shared { Err(odd()) } else { Ok(file) }
+    }
+
+    /// Opens the file `name` to be read. Of kind `InvalidData` if it is no regular file.
+    pub(super) fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        let (file, _) = self.open_regular(name.as_ref(), OFlags::RDONLY)?;
+        Ok(file)
+    }
+
+    /// Looks before it opens, since to open a device may do something, and after it, since it may
+    /// have been replaced in between.
+    fn open_regular(&self, name: &OsStr, access: OFlags) -> io::Result<(File, Found)> {
+        if !self.stat(name)?.is_file() {
+            return Err(odd());
+        }
+        let open = || rustix::fs::openat(&self.handle, name, FILE | access, Mode::empty());
+        let file = match retry_on_intr(open) {
+            Err(Errno::LOOP | Errno::NXIO) => return Err(odd()),
+            opened => opened?,
+        };
+        let found = found(&rustix::fs::fstat(&file)?);
+        if !found.is_file() {
+            return Err(odd());
+        }
+        Ok((file.into(), found))
+    }
+
+    /// The content of the file `name`, or the beginning of it if it is longer.
+    pub(super) fn read_bounded(&self, name: impl AsRef<OsStr>, max: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open_file(name)?.take(max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn stat(&self, name: impl AsRef<OsStr>) -> io::Result<Found> {
+        let name = single(name.as_ref())?;
+        let stat = rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(found(&stat))
+    }
+
+    /// Removes the name; a link goes, what it points to stays. Fine if it is gone already.
+    pub(super) fn remove_file(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        self.unlink(name.as_ref(), AtFlags::empty())
+    }
+
+    /// Removes an empty directory. Fine if it is gone already.
+    pub(super) fn remove_dir(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        self.unlink(name.as_ref(), AtFlags::REMOVEDIR)
+    }
+
+    fn unlink(&self, name: &OsStr, flags: AtFlags) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.handle, single(name)?, flags) {
+            Err(Errno::NOENT) => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
+
+    /// What is in it, in the order of names, so that the same thing is done every time.
+    pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.handle)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
             }
+            // Not every file system says with the name what it is.
+            let kind = match entry.file_type() {
+                FileType::Unknown => self
+                    .stat(name)
+                    .map_or(FileType::Unknown, |found| found.kind),
+                kind => kind,
+            };
+            let name = name.to_owned();
+            found.push(Entry { name, kind });
         }
-        // Also if they were all there: whoever created them may not have got to the sync.
-        self.sync_dir(parent)
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
     }
 
-    /// Makes the data of `file` last. After an error the file is worth nothing: the kernel may
-    /// have dropped what it could not write, and a second sync would report success.
-    pub(super) fn sync_file(self, file: &File, what: &str) -> Result<(), Error> {
-        match self.durability {
-            Durability::None => Ok(()),
-            Durability::Full => file
-                .sync_all()
-                .map_err(|error| Error::io(format_args!("sync {what}"), error)),
-        }
-    }
-
-    /// Makes the entries of `dir` last.
-    pub(super) fn sync_dir(self, dir: &Path) -> Result<(), Error> {
-        match self.durability {
-            Durability::None => Ok(()),
-            Durability::Full => File::open(dir)
-                .and_then(|dir| dir.sync_all())
-                .map_err(|error| Error::io("sync a directory", error)),
-        }
-    }
-
-    /// Makes the entries of `dir` last, unless there is no such directory.
-    pub(super) fn sync_dir_if_there(self, dir: &Path) -> Result<(), Error> {
-        if dir.is_dir() {
-            self.sync_dir(dir)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Writes a new file and makes its content last; its entry lasts once its directory is synced.
-    pub(super) fn write_new(self, path: &Path, content: &[u8], what: &str) -> Result<(), Error> {
-        let action = format!("write {what}");
-        let mut file = new_file(path).map_err(|error| Error::io(&action, error))?;
-        file.write_all(content)
-            .map_err(|error| Error::io(&action, error))?;
-        self.sync_file(&file, what)
-    }
-
-    /// Renames `from_dir/from` to `to_dir/to`, and makes both changes last.
+    /// Renames `from` to `to` in another directory, or the same; a link is renamed itself.
     pub(super) fn rename(
-        self,
-        (from_dir, from): (&Path, &str),
-        (to_dir, to): (&Path, &str),
-    ) -> Result<(), Error> {
-        fs::rename(from_dir.join(from), to_dir.join(to))
+        &self,
+        from: impl AsRef<OsStr>,
+        to_dir: &Dir,
+        to: impl AsRef<OsStr>,
+    ) -> io::Result<()> {
+        let (from, to) = (single(from.as_ref())?, single(to.as_ref())?);
+        Ok(rustix::fs::renameat(
+            &self.handle,
+            from,
+            &to_dir.handle,
+            to,
+        )?)
+    }
+
+    /// The same, and makes both changes last.
+    pub(super) fn rename_for_good(&self, from: &str, to_dir: &Dir, to: &str) -> Result<(), Error> {
+        self.rename(from, to_dir, to)
             .map_err(|error| Error::io(format_args!("rename {from}"), error))?;
         // The new entry first: between the two syncs there may be both names or the new one after
         // a power cut, never none.
-        self.sync_dir(to_dir)?;
-        self.sync_dir(from_dir)
+        to_dir.sync_change()?;
+        self.sync_change()
     }
 
-    /// Removes `dir/name`, which may be gone already, and makes that last.
-    pub(super) fn remove_file(self, dir: &Path, name: &str) -> Result<(), Error> {
-        match fs::remove_file(dir.join(name)) {
-            Ok(()) => self.sync_dir(dir),
-            // An earlier attempt may have removed it and then failed to sync.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.sync_dir(dir),
-            Err(error) => Err(Error::io(format_args!("remove {name}"), error)),
+    /// Writes a new file, which lasts once it and its entry are synced.
+    pub(super) fn write_new(&self, name: impl AsRef<OsStr>, content: &[u8]) -> io::Result<File> {
+        let mut file = self.create_new(name)?;
+        file.write_all(content)?;
+        Ok(file)
+    }
+
+    /// Makes the entries last that a rename is going to publish, together with what they stand for.
+    pub(super) fn sync_contents(&self) -> Result<(), Error> {
+        if self.options.durability == Durability::None {
+            return Ok(());
+        }
+        self.sync()
+    }
+
+    /// Makes a change last that is there already: a rename, a tombstone, a removal.
+    pub(super) fn sync_change(&self) -> Result<(), Error> {
+        if self.options.durability != Durability::Full {
+            return Ok(());
+        }
+        self.sync()
+    }
+
+    /// Makes the data of a file in it last that a rename is going to publish. After an error the
+    /// file is worth nothing: the kernel may have dropped what it could not write, and a second
+    /// sync would report success.
+    pub(super) fn sync_contents_of(&self, file: &File, what: &str) -> Result<(), Error> {
+        if self.options.durability == Durability::None {
+            return Ok(());
+        }
+        sync_file(file, what)
+    }
+
+    /// Makes a file last that is a change by being there.
+    pub(super) fn sync_change_of(&self, file: &File, what: &str) -> Result<(), Error> {
+        if self.options.durability != Durability::Full {
+            return Ok(());
+        }
+        sync_file(file, what)
+    }
+
+    /// Makes the entries last, whatever the durability.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        retry_on_intr(|| rustix::fs::fsync(&self.handle))
+            .map_err(|error| Error::io("sync a directory", error.into()))
+    }
+
+    /// As [`sync_change`](Self::sync_change), where there may be nothing to sync: a disk that can
+    /// only be read has no changes.
+    pub(super) fn sync_if_writable(&self) -> Result<(), Error> {
+        if self.options.durability != Durability::Full {
+            return Ok(());
+        }
+        match retry_on_intr(|| rustix::fs::fsync(&self.handle)).map_err(io::Error::from) {
+            Err(error) if !is_read_only(&error) => Err(Error::io("sync a directory", error)),
+            _ => Ok(()),
         }
     }
-}
 
-/// Creates a directory that only its owner can enter.
-pub(super) fn new_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(path)
-}
-
-/// Creates a file that only its owner can read; fails if there is one.
-pub(super) fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-/// Turns "it is not there" into success: what was to be removed is gone.
-pub(super) fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    pub(super) fn durability(&self) -> Durability {
+        self.options.durability
     }
+
+    /// Takes the lock of the directory itself, which another process or handle may hold.
+    pub(super) fn lock(&self) -> io::Result<()> {
+        let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        Ok(rustix::fs::flock(&self.handle, operation)?)
+    }
+}
+
+fn sync_file(file: &File, what: &str) -> Result<(), Error> {
+    file.sync_all()
+        .map_err(|error| Error::io(format_args!("sync {what}"), error))
+}
+
+/// A name has one part: no operation may leave its directory, whatever a file on disk says.
+fn single(name: &OsStr) -> io::Result<&OsStr> {
+    let bytes = name.as_bytes();
+    if bytes.contains(&b'/') || bytes == b".." || bytes.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(name)
+}
+
+fn found(stat: &rustix::fs::Stat) -> Found {
+    Found {
+        kind: FileType::from_raw_mode(stat.st_mode),
+        len_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        shared: stat.st_nlink > 1,
+    }
+}
+
+fn odd() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
+}
+
+/// Whether that much is to be expected of a directory that may only be read.
+pub(super) fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// Whether there is nothing, or no directory, where a directory was looked for.
+pub(super) fn is_no_dir(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }

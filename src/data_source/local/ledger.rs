@@ -29,7 +29,8 @@ pub(in crate::data_source) use reservation::StagedSpace;
 pub(crate) use reservation::{PartSpace, Refusal};
 
 use super::audit::{self, SpaceArea};
-use super::layout::{self, ChunkName, StagingKey};
+use super::layout::{ChunkName, StagingKey};
+use super::own::OwnDirs;
 use super::space;
 use super::{Removed, Scan, StoredChunk};
 use crate::error::Error;
@@ -121,15 +122,15 @@ pub(crate) struct Correction {
 
 impl Ledger {
     /// What opening found: names say how large chunks are, in whatever place.
-    pub(super) fn open(root: &Arc<Path>, scan: &Scan) -> Arc<Ledger> {
+    pub(super) fn open(root: &Arc<Path>, own: &OwnDirs, scan: &Scan) -> Arc<Ledger> {
         let chunks = scan.chunks.iter().chain(&scan.doomed);
         let mut books = Books::default();
         books.balance.committed = chunks.map(StoredChunk::len_bytes).sum();
         for partial in &scan.partials {
-            books.stage(partial.key).bytes = partial.len_bytes;
+            books.stage(partial.key).bytes += partial.len_bytes;
             books.balance.staged += partial.len_bytes;
         }
-        for (name, path) in audit::entries(&root.join(layout::TRASH)).unwrap_or_default() {
+        for (name, path) in audit::entries_of(&own.trash).unwrap_or_default() {
             // A chunk's name says it; what a crash left of a commit is small, and looked at.
             let len = ChunkName::parse(&name).map(|name| name.len_bytes);
             let len = len.unwrap_or_else(|| audit::measure(&path).unwrap_or(0));
@@ -137,7 +138,7 @@ impl Ledger {
             books.trash.insert(name, len);
         }
         // A guess until it is measured, behind the start: what is damaged may be of any size.
-        let quarantine = audit::entries(&root.join(layout::QUARANTINE)).unwrap_or_default();
+        let quarantine = audit::entries_of(&own.quarantine).unwrap_or_default();
         let names = quarantine.iter().map(|(name, _)| name);
         let lens = names.filter_map(|name| ChunkName::parse(name));
         books.balance.quarantine = lens.map(|name| name.len_bytes).sum();
@@ -279,9 +280,12 @@ impl Moving<'_> {
         books.balance.committed += chunk.len_bytes();
     }
 
-    /// What was staged of a description is gone.
-    pub(super) fn abandoned(&self, key: StagingKey) {
-        self.0.books.lock().unstage(key);
+    /// What was staged of a description is gone, or moved on.
+    pub(super) fn abandoned(&self, key: StagingKey, removed: &Removed) {
+        let kept = kept(removed);
+        let mut books = self.0.books.lock();
+        books.unstage(key);
+        books.balance.quarantine += kept;
     }
 
     /// The chunk is not in its place any more, but in the trash under `name`. May be said again.
@@ -295,10 +299,7 @@ impl Moving<'_> {
 
     /// What was in the trash under `name` is gone, or moved on. May be said again.
     pub(super) fn removed(&self, name: &str, removed: &Removed) {
-        let kept = match removed {
-            Removed::Gone => 0,
-            Removed::KeptForeign(kept) => audit::measure(kept).unwrap_or(0),
-        };
+        let kept = kept(removed);
         let mut books = self.0.books.lock();
         let len = books.trash.remove(name);
         let balance = &mut books.balance;
@@ -314,6 +315,14 @@ impl Moving<'_> {
         if books.withdraw(chunk) {
             books.balance.quarantine += len;
         }
+    }
+}
+
+/// What of it went to quarantine: mostly nothing.
+fn kept(removed: &Removed) -> u64 {
+    match removed {
+        Removed::Gone => 0,
+        Removed::KeptForeign(kept) => audit::measure(kept).unwrap_or(0),
     }
 }
 

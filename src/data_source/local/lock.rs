@@ -1,65 +1,95 @@
 //! One owner at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::disk::Dir;
 use super::layout::LOCK;
+use super::options::StoreOptions;
 use crate::error::{Error, ErrorKind};
+
+/// So many bytes stand in the lock file, so that it is written in one piece and never cut.
+const LINE_BYTES: usize = 20;
 
 /// Holds the data directory until it is dropped.
 ///
-/// The lock is the kernel's, on an open file: it ends with its process, however that ends, so a
-/// lock file that a crash left behind means nothing.
+/// The locks are the kernel's, on open files: they end with their process, however that ends, so a
+/// lock file that a crash left behind means nothing. There are two: of the directory itself, which
+/// can be had where nothing can be written, and of `_lock`, for file systems that lock files only.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _file: File,
+    _root: Dir,
+    file: Option<File>,
 }
 
 impl DirLock {
-    pub(super) fn take(root: &Path) -> Result<DirLock, Error> {
-        // Its content is replaced below: a link that somebody planted must not aim that elsewhere.
-        if root.join(LOCK).is_symlink() {
-            let error = std::io::Error::other("it is a symbolic link");
-            return Err(Error::io(
-                format_args!("open the lock of {}", root.display()),
-                error,
-            ));
-        }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(root.join(LOCK))
-            .map_err(|error| {
-                Error::io(format_args!("open the lock of {}", root.display()), error)
-            })?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(locked(root)),
-            Err(TryLockError::Error(error)) => {
-                return Err(Error::io(format_args!("lock {}", root.display()), error));
+    pub(super) fn take(path: &Path, options: StoreOptions) -> Result<DirLock, Error> {
+        // A handle of its own: a guard that outlives its manager keeps the lock and nothing else.
+        let root = Dir::open_root(path, options)
+            .map_err(|error| Error::io(format_args!("open {}", path.display()), error))?;
+        let whole = match root.lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(locked(&root));
             }
+            locked => locked,
+        };
+        let file = match lock_file(&root) {
+            Ok(file) => Some(file),
+            Err(TryLockError::WouldBlock) => return Err(locked(&root)),
+            // It is a stranger's, or nothing can be written here; the directory's own lock will do.
+            Err(TryLockError::Error(_)) if whole.is_ok() => None,
+            Err(TryLockError::Error(error)) => {
+                return Err(Error::io(format_args!("lock {}", path.display()), error));
+            }
+        };
+        if let Some(file) = &file {
+            // For a person who wonders who holds it. Nobody decides anything by it.
+            let line = format!("{:<1$}\n", std::process::id(), LINE_BYTES - 1);
+            let _ = file.write_all_at(line.as_bytes(), 0);
         }
-        // For a person who wonders who holds it. Nobody decides anything by it.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| writeln!(&file, "{}", std::process::id()));
-        Ok(DirLock { _file: file })
+        Ok(DirLock { _root: root, file })
+    }
+
+    /// Whether the file `_lock` is ours.
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
     }
 }
 
-fn locked(root: &Path) -> Error {
-    let holder = std::fs::read_to_string(root.join(LOCK)).unwrap_or_default();
-    let holder = match holder.trim() {
+/// Opens and locks `_lock`, if it is there and a file, or can be made.
+fn lock_file(root: &Dir) -> Result<File, TryLockError> {
+    // Not to append, so that the line is replaced.
+    let file = match root.create_new(LOCK) {
+        Ok(file) => {
+            drop(file);
+            root.open_to_replace(LOCK)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => root.open_to_replace(LOCK),
+        Err(error) => Err(error),
+    };
+    // One that may only be read can be locked all the same.
+    let file = file
+        .or_else(|_| root.open_file(LOCK))
+        .map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+fn locked(root: &Dir) -> Error {
+    let said = root.read_bounded(LOCK, 64).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let holder = match said.lines().next().unwrap_or_default().trim() {
         "" => "another owner".to_owned(),
         pid if pid == std::process::id().to_string() => {
             "another manager, or a guard that outlived one, in this process".to_owned()
         }
         pid => format!("process {pid}"),
     };
-    let message = format!("the data directory {} is held by {holder}", root.display());
+    let message = format!(
+        "the data directory {} is held by {holder}",
+        root.path().display()
+    );
     Error::new(ErrorKind::Locked, message)
 }

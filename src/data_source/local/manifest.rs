@@ -3,14 +3,13 @@
 //! URLs are not in it. The checksum is over the manifest's own JSON in its canonical form, so
 //! that a changed byte anywhere in it is noticed.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::disk::Dir;
 use super::layout::ChunkName;
 use super::stored::{Contents, FileSums};
 use crate::data_chunk::{ChunkFile, ChunkId, ChunkSpec, DatasetId, FileSpec, MANIFEST_NAME};
@@ -92,11 +91,12 @@ impl Manifest {
 
     /// Reads the manifest in `dir` and holds it against the directory's name.
     pub(super) fn read(
-        dir: &Path,
+        dir: &Dir,
         dataset_id: DatasetId,
         name: &ChunkName,
     ) -> Result<Contents, Error> {
-        let bytes = read_bounded(&dir.join(MANIFEST_NAME)).map_err(|error| match error.kind() {
+        let bytes = dir.read_bounded(MANIFEST_NAME, MAX_MANIFEST_BYTES);
+        let bytes = bytes.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => damaged("the manifest is missing").with_chunk(name.id),
             io::ErrorKind::InvalidData => {
                 damaged("the manifest is not a regular file").with_chunk(name.id)
@@ -122,8 +122,8 @@ impl Manifest {
     }
 
     /// The names of the files that the manifest in `dir` lists; none where it cannot be read.
-    pub(super) fn names(dir: &Path) -> Vec<String> {
-        let bytes = read_bounded(&dir.join(MANIFEST_NAME)).ok();
+    pub(super) fn names(dir: &Dir) -> Vec<String> {
+        let bytes = dir.read_bounded(MANIFEST_NAME, MAX_MANIFEST_BYTES).ok();
         let read = bytes.and_then(|bytes| parse(&bytes).ok());
         let files = read.map(|read| read.contents.files).unwrap_or_default();
         files.into_iter().map(|file| file.name).collect()
@@ -210,18 +210,6 @@ fn parse_xxh3(text: &str) -> Result<u64, &'static str> {
     } else {
         Err("the manifest has a malformed checksum")
     }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a FIFO would wait for its writer, so the kind is looked at first.
-    if !path.symlink_metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_MANIFEST_BYTES)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 pub(super) fn damaged(reason: &str) -> Error {

@@ -11,12 +11,16 @@
 //!
 //! Called by the Data Manager's jobs on the blocking pool, and by `open`.
 
+mod area;
 mod audit;
 mod disk;
 mod layout;
 mod ledger;
 mod lock;
 mod manifest;
+mod options;
+mod own;
+mod removal;
 mod scan;
 mod space;
 mod staging;
@@ -29,37 +33,39 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use area::StagingArea;
 pub use audit::SpaceArea;
 pub(crate) use audit::{Audit, Audited};
-pub use disk::Durability;
-use disk::{Disk, gone_is_fine};
+use disk::{Dir, is_no_dir};
+use layout::BootTag;
 pub(crate) use layout::{Generation, StagingKey};
 pub(crate) use ledger::{Balance, Ledger, Refusal, SpaceLimits};
 pub(crate) use lock::DirLock;
 use manifest::{Manifest, damaged};
+pub use options::Durability;
+pub(crate) use options::StoreOptions;
+use own::OwnDirs;
 pub(crate) use scan::{Finding, FoundPartial, Scan};
 pub use space::SpaceShortage;
 pub(crate) use staging::{Part, Progress, Staging, Version};
 pub(crate) use stored::StoredChunk;
 
 use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::FetchedFile;
-use super::checksums::KeptChecksums;
-use crate::data_chunk::{ChunkSpec, MANIFEST_NAME};
+use crate::data_chunk::ChunkSpec;
 use crate::error::Error;
 
 /// A data directory, held by this process alone.
 #[derive(Debug)]
 pub struct LocalDataSource {
     /// Absolute: what a guard shows must not change with the current directory.
-    root: Arc<Path>,
-    disk: Disk,
-    lock: Arc<DirLock>,
-    /// Of staged files that broke off.
-    checksums: Arc<KeptChecksums>,
-    /// Of the bytes in it.
-    ledger: Arc<Ledger>,
+    path: Arc<Path>,
+    /// What everything below is reached from.
+    root: Arc<Dir>,
+    own: OwnDirs,
+    area: Arc<StagingArea>,
     /// The next generation to commit; greater than any that is on disk.
     next_generation: AtomicU64,
     /// The dataset directories whose entries are known to last. No IO under the lock.
@@ -104,58 +110,66 @@ impl LocalDataSource {
     /// # Errors
     /// [`Locked`](crate::ErrorKind::Locked) at once if another owner holds it; otherwise what the
     /// file system said. What is in the directory never makes it fail.
-    pub(crate) fn open(root: &Path, durability: Durability) -> Result<(Self, Scan), Error> {
-        let root: Arc<Path> = std::path::absolute(root)
+    pub(crate) fn open(
+        path: &Path,
+        options: impl Into<StoreOptions>,
+    ) -> Result<(Self, Scan), Error> {
+        let options = options.into();
+        let path: Arc<Path> = std::path::absolute(path)
             .map_err(|error| Error::io("find the data directory", error))?
             .into();
-        let disk = Disk::new(durability);
-        make_root(&root)?;
-        let lock = Arc::new(DirLock::take(&root)?);
-        let own = [
-            layout::STAGING,
-            layout::TOMBSTONES,
-            layout::TRASH,
-            layout::QUARANTINE,
-        ];
-        disk.make_dirs(&root, &own)?;
-        let (scan, next) = scan::scan(&root)?;
-        let next_generation = AtomicU64::new(next);
-        let ledger = Ledger::open(&root, &scan);
-        Ok((
-            LocalDataSource {
-                root,
-                disk,
-                lock,
-                checksums: Arc::default(),
-                ledger,
-                next_generation,
-                lasting_datasets: Mutex::default(),
-            },
-            scan,
-        ))
+        make_root(&path, options)?;
+        let lock = DirLock::take(&path, options)?;
+        let root = Dir::open_root(&path, options)
+            .map_err(|error| Error::io(format_args!("open {}", path.display()), error))?;
+        let root = Arc::new(root);
+        let (own, findings) = OwnDirs::find(&root, lock.has_file())?;
+        // Also if they were all there: whoever created them may not have got to the sync.
+        root.sync_if_writable()?;
+        let (scan, next) = scan::scan(&path, &own, findings)?;
+        let ledger = Ledger::open(&path, &own, &scan);
+        let store = LocalDataSource {
+            path,
+            root,
+            own,
+            area: Arc::new(StagingArea::new(Arc::new(lock), ledger)),
+            next_generation: AtomicU64::new(next),
+            lasting_datasets: Mutex::default(),
+        };
+        Ok((store, scan))
     }
 
     /// The directory, as an absolute path.
     pub fn path(&self) -> &Path {
-        &self.root
+        &self.path
     }
 
     /// What keeps the directory ours; a guard holds it, so that no other process can remove what
     /// the guard protects.
     pub(crate) fn lock(&self) -> Arc<DirLock> {
-        self.lock.clone()
+        self.area.lock.clone()
     }
 
     /// How many bytes are in it, and how many may be.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
+        &self.area.ledger
     }
 
     /// The staging directory of `spec`, with what an earlier attempt left in it.
     pub(crate) fn stage(&self, spec: &ChunkSpec) -> Result<Staging, Error> {
         let key = StagingKey::of(spec);
-        let (path, space) = (self.staging_path(&key), self.ledger.stage(key));
-        Staging::prepare(path, self.disk, (&self.lock, &self.checksums), space)
+        if self.area.distrusts(&key) {
+            self.abandon(&key)?;
+        }
+        let staging = self.own.staging.get()?;
+        let prepared = match Staging::prepare(&staging, key, &self.area) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                self.abandon(&key)?;
+                Staging::prepare(&staging, key, &self.area)
+            }
+            prepared => prepared,
+        };
+        prepared.map_err(|error| Error::io("create a staging directory", error))
     }
 
     /// Makes a staged chunk whole and lets it appear. `fetched` is in the order of `spec.files`;
@@ -166,23 +180,28 @@ impl LocalDataSource {
         spec: &Arc<ChunkSpec>,
         fetched: &[FetchedFile],
     ) -> Result<StoredChunk, CommitError> {
-        let stored = self
-            .seal(staging, spec, fetched)
-            .map_err(CommitError::not_there)?;
-        let (parent, name) = place(&stored);
-        let staging = (self.root.join(layout::STAGING), StagingKey::of(spec).dir());
-        let moving = self.ledger.moving();
-        match self.disk.rename((&staging.0, &staging.1), (parent, &name)) {
+        let key = StagingKey::of(spec);
+        let sealed = self.seal(staging, spec, fetched);
+        let (stored, dataset) = sealed.map_err(|error| {
+            if self.area.distrusts(&key) {
+                // If it cannot be removed now it is before it is used again.
+                let _ = self.abandon(&key);
+            }
+            CommitError::not_there(error)
+        })?;
+        let name = stored.dir();
+        let moving = self.ledger().moving();
+        let renamed = (self.own.staging.get())
+            .and_then(|staging| staging.rename_for_good(&key.dir(), &dataset, &name));
+        match renamed {
             Ok(()) => {
-                moving.committed(StagingKey::of(spec), &stored);
+                moving.committed(key, &stored);
                 Ok(stored)
             }
-            Err(error) if stored.path().symlink_metadata().is_err() => {
-                Err(CommitError::not_there(error))
-            }
+            Err(error) if dataset.stat(&name).is_err() => Err(CommitError::not_there(error)),
             // It is in its place, but would perhaps not be after a power cut.
             Err(error) => {
-                moving.committed(StagingKey::of(spec), &stored);
+                moving.committed(key, &stored);
                 Err(CommitError {
                     error,
                     left_behind: Some(stored),
@@ -191,100 +210,94 @@ impl LocalDataSource {
         }
     }
 
-    /// Everything of a commit but the rename.
+    /// Everything of a commit but the rename; returns what it is going to be, and where.
     fn seal(
         &self,
         staging: &Staging,
         spec: &Arc<ChunkSpec>,
         fetched: &[FetchedFile],
-    ) -> Result<StoredChunk, Error> {
-        let at = staging.path();
+    ) -> Result<(StoredChunk, Dir), Error> {
+        let (dir, parts) = (staging.dir(), staging.parts());
         let in_order = || spec.files.iter().zip(fetched).enumerate();
         for (index, (file, fetched)) in in_order() {
-            check_file(&staging.part_path(index), fetched.len_bytes)
+            check_file(parts, &Staging::part_name(index), fetched.len_bytes)
                 .map_err(|error| error.with_file(&file.name))?;
         }
-        if !staging.is_fresh() {
-            gone_is_fine(fs::remove_file(at.join(MANIFEST_NAME)))
-                .map_err(|error| Error::io("clear the staging directory", error))?;
-        }
-        let manifest = Manifest::new(spec, fetched).to_json();
-        self.disk
-            .write_new(&at.join(MANIFEST_NAME), &manifest, "the manifest")?;
+        staging.write_manifest(&Manifest::new(spec, fetched).to_json())?;
         for (index, (file, _)) in in_order() {
-            fs::rename(staging.part_path(index), at.join(&file.name))
+            parts
+                .rename(Staging::part_name(index), dir, &file.name)
                 .map_err(|error| Error::io("name a file", error).with_file(&file.name))?;
         }
         staging.clear_parts()?;
-        self.disk.sync_dir(at)?;
+        staging.sync()?;
 
         let generation = self.next_generation.fetch_add(1, Ordering::SeqCst);
-        let dataset = layout::dataset_dir(&spec.dataset_id);
-        self.make_dataset_dir(&dataset)?;
-        let root = self.root.clone();
-        Ok(StoredChunk::new(
-            root,
-            spec.clone(),
-            fetched,
-            generation,
-            None,
-        ))
+        let dataset = self.make_dataset_dir(&layout::dataset_dir(&spec.dataset_id))?;
+        let unsynced = (self.root.durability() == Durability::None).then(boot_tag);
+        let (root, spec) = (self.path.clone(), spec.clone());
+        let stored = StoredChunk::new(root, spec, fetched, generation, unsynced);
+        Ok((stored, dataset))
     }
 
     /// Creates a dataset's directory and makes its entry last, once in this store's life: that it
     /// is there says nothing about whether it would be after a power cut.
-    fn make_dataset_dir(&self, name: &str) -> Result<(), Error> {
-        if self.lasting_datasets.lock().contains(name) {
-            return Ok(());
+    fn make_dataset_dir(&self, name: &str) -> Result<Dir, Error> {
+        let (dir, made) = (self.root.make(name))
+            .map_err(|error| Error::io(format_args!("create the directory {name}"), error))?;
+        if made || !self.lasting_datasets.lock().contains(name) {
+            self.root.sync_change()?;
+            self.lasting_datasets.lock().insert(name.to_owned());
         }
-        self.disk.make_dirs(&self.root, &[name])?;
-        self.lasting_datasets.lock().insert(name.to_owned());
-        Ok(())
-    }
-
-    fn staging_path(&self, key: &StagingKey) -> PathBuf {
-        self.root.join(layout::STAGING).join(key.dir())
+        Ok(dir)
     }
 
     /// Throws away what was staged.
     pub(crate) fn abandon(&self, key: &StagingKey) -> Result<(), Error> {
-        let moving = self.ledger.moving();
-        gone_is_fine(fs::remove_dir_all(self.staging_path(key)))
-            .map_err(|error| Error::io("remove a staging directory", error).with_chunk(key.id))?;
-        moving.abandoned(*key);
+        let moving = self.ledger().moving();
+        for staging in self.own.staging.all() {
+            let removed = removal::remove_staged(&self.own, &staging, &key.dir())
+                .map_err(|error| error.with_chunk(key.id))?;
+            moving.abandoned(*key, &removed);
+        }
+        self.area.cleared(key);
         Ok(())
     }
 
     /// Makes it last that `chunk` is deleted, while its directory has to stay.
     pub(crate) fn bury(&self, chunk: &StoredChunk) -> Result<(), Error> {
-        let dir = self.root.join(layout::TOMBSTONES);
-        let path = dir.join(layout::tombstone(chunk.generation, &chunk.spec.id));
-        match self.disk.write_new(&path, b"", "a tombstone") {
-            Err(_) if path.exists() => {}
-            result => result?,
+        let tombstones = self.own.tombstones.get()?;
+        let name = layout::tombstone(chunk.generation, &chunk.spec.id);
+        let written = match tombstones.write_new(&name, b"") {
+            Ok(file) => tombstones.sync_change_of(&file, "a tombstone"),
+            Err(_) if tombstones.stat(&name).is_ok() => Ok(()),
+            Err(error) => return Err(Error::io("write a tombstone", error)),
+        };
+        let lasts = written.and_then(|()| tombstones.sync_change());
+        if lasts.is_err() {
+            // Another sync would say that it lasts: the next attempt writes another one.
+            let _ = tombstones.remove_file(&name);
         }
-        self.disk.sync_dir(&dir)
+        lasts
     }
 
     /// Makes it last that `chunk` is not deleted after all.
     pub(crate) fn exhume(&self, chunk: &StoredChunk) -> Result<(), Error> {
         let name = layout::tombstone(chunk.generation, &chunk.spec.id);
-        self.disk
-            .remove_file(&self.root.join(layout::TOMBSTONES), &name)
+        for tombstones in self.own.tombstones.all() {
+            (tombstones.remove_file(&name))
+                .map_err(|error| Error::io(format_args!("remove {name}"), error))?;
+            // Also if it was not there: an earlier attempt may have removed it and then failed.
+            tombstones.sync_change()?;
+        }
+        Ok(())
     }
 
     /// Removes a chunk that nobody refers to any more. May be called again after an error.
     pub(crate) fn remove(&self, chunk: &StoredChunk) -> Result<Removed, Error> {
-        let trash = self.root.join(layout::TRASH);
-        let (parent, name) = place(chunk);
-        let moving = self.ledger.moving();
-        if chunk.path().symlink_metadata().is_ok() {
-            self.disk.rename((parent, &name), (&trash, &name))?;
-        } else {
-            // An earlier call got as far as the rename, or somebody removed the directory, perhaps
-            // with all of its dataset.
-            self.disk.sync_dir_if_there(parent)?;
-        }
+        let (trash, name) = (self.own.trash.get()?, chunk.dir());
+        let moving = self.ledger().moving();
+        self.move_out(chunk, &trash)?;
         moving.trashed(chunk, &name);
         let names = match chunk.contents() {
             Some(contents) => contents
@@ -292,9 +305,11 @@ impl LocalDataSource {
                 .iter()
                 .map(|file| file.name.clone())
                 .collect(),
-            None => Manifest::names(&trash.join(&name)),
+            None => (trash.open(&name))
+                .map(|dir| Manifest::names(&dir))
+                .unwrap_or_default(),
         };
-        let removed = scan::remove_listed(&self.root, self.disk, &name, &names)?;
+        let removed = removal::remove_listed(&self.own, &trash, &name, &names)?;
         moving.removed(&name, &removed);
         self.exhume(chunk)?;
         Ok(removed)
@@ -302,26 +317,40 @@ impl LocalDataSource {
 
     /// Moves a chunk that does not add up, and that nobody refers to any more, out of the way.
     pub(crate) fn quarantine(&self, chunk: &StoredChunk) -> Result<PathBuf, Error> {
-        let quarantine = self.root.join(layout::QUARANTINE);
-        let (parent, name) = place(chunk);
-        let moving = self.ledger.moving();
-        if chunk.path().symlink_metadata().is_ok() {
-            self.disk.rename((parent, &name), (&quarantine, &name))?;
-        }
-        let kept = quarantine.join(name);
-        moving.quarantined(chunk, &kept);
+        let (quarantine, name) = (self.own.quarantine.get()?, chunk.dir());
+        let moving = self.ledger().moving();
+        self.move_out(chunk, &quarantine)?;
+        moving.quarantined(chunk, &quarantine.path().join(&name));
         self.exhume(chunk)?;
-        if kept.is_dir() {
-            scan::disguise(&kept)?;
+        if let Ok(dir) = quarantine.open(&name) {
+            removal::disguise(&dir)?;
         }
-        Ok(kept)
+        Ok(quarantine.path().join(name))
+    }
+
+    /// Renames a chunk's directory out of its dataset, and makes that last.
+    fn move_out(&self, chunk: &StoredChunk, to: &Dir) -> Result<(), Error> {
+        let name = chunk.dir();
+        let dataset = match self.root.open(layout::dataset_dir(&chunk.spec.dataset_id)) {
+            Ok(dataset) => dataset,
+            // Somebody removed it with all that was in it, or put something else in its place.
+            Err(error) if is_no_dir(&error) => return Ok(()),
+            Err(error) => return Err(Error::io("open a dataset's directory", error)),
+        };
+        if dataset.stat(&name).is_ok() {
+            dataset.rename_for_good(&name, to, &name)
+        } else {
+            // An earlier call got as far as the rename, or somebody removed the directory.
+            dataset.sync_change()
+        }
     }
 
     /// Whether the chunk's manifest says what its directory's name says, and its files are there
     /// with their sizes.
     pub(crate) fn check(&self, chunk: &StoredChunk) -> Result<(), Error> {
-        for file in &chunk.read_contents()?.files {
-            check_file(&chunk.path().join(&file.name), file.len_bytes)
+        let dir = chunk.open_dir(&self.root)?;
+        for file in &chunk.read_contents_in(&dir)?.files {
+            check_file(&dir, &file.name, file.len_bytes)
                 .map_err(|error| error.with_chunk(chunk.spec.id).with_file(&file.name))?;
         }
         chunk.set_checked();
@@ -330,35 +359,39 @@ impl LocalDataSource {
 
     /// Removes what earlier runs left in the trash.
     pub(crate) fn empty_trash(&self) -> Result<(), Error> {
-        scan::empty_trash(&self.root, self.disk, &self.ledger)
+        removal::empty_trash(&self.own, self.ledger())
     }
 }
 
-/// The dataset's directory, and the name of the chunk's directory in it.
-fn place(chunk: &StoredChunk) -> (&Path, String) {
-    let path = chunk.path();
-    (path.parent().unwrap_or(path), chunk.dir())
-}
-
 /// Creates the directory and its parents, and makes the new entries last.
-fn make_root(root: &Path) -> Result<(), Error> {
+fn make_root(root: &Path, options: StoreOptions) -> Result<(), Error> {
     let missing: Vec<&Path> = root.ancestors().take_while(|dir| !dir.is_dir()).collect();
-    fs::create_dir_all(root)
-        .map_err(|error| Error::io(format_args!("create {}", root.display()), error))?;
+    let failed = |error| Error::io(format_args!("create {}", root.display()), error);
+    // What is above it is made as anybody would make it; the directory itself as all in it is.
+    for (index, dir) in missing.iter().enumerate().rev() {
+        let made = match (index, dir.parent(), dir.file_name()) {
+            (0, Some(parent), Some(name)) => {
+                Dir::open_root(parent, options).and_then(|parent| parent.make(name).map(drop))
+            }
+            _ => fs::create_dir_all(dir),
+        };
+        made.map_err(failed)?;
+    }
     for parent in missing.iter().filter_map(|dir| dir.parent()) {
-        Disk::new(Durability::Full).sync_dir(parent)?;
+        let parent = Dir::open_root(parent, options).map_err(failed)?;
+        parent.sync()?;
     }
     Ok(())
 }
 
-/// Whether `path` is a regular file of `len_bytes` bytes.
-fn check_file(path: &Path, len_bytes: u64) -> Result<(), Error> {
-    match path.symlink_metadata() {
+/// Whether `name` is a regular file of `len_bytes` bytes.
+fn check_file(dir: &Dir, name: &str, len_bytes: u64) -> Result<(), Error> {
+    match dir.stat(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(damaged("a file is missing")),
         Err(error) => Err(Error::io("look at a file", error)),
-        Ok(metadata) if !metadata.is_file() => Err(damaged("a file is not a regular file")),
-        Ok(metadata) if metadata.len() != len_bytes => {
-            let found = metadata.len();
+        Ok(found) if !found.is_file() => Err(damaged("a file is not a regular file")),
+        Ok(found) if found.len_bytes != len_bytes => {
+            let found = found.len_bytes;
             Err(damaged(&format!(
                 "a file has {found} bytes instead of {len_bytes}"
             )))
@@ -375,6 +408,21 @@ fn boot_id() -> &'static str {
             .map(|text| text.trim().to_owned())
             .unwrap_or_default()
     })
+}
+
+/// The same in short, for names; 0 where the system does not say. Never mind two boots that have
+/// the same one: a chunk that was not synced is not read then, as after no reboot at all.
+pub(crate) fn boot_tag() -> BootTag {
+    match boot_id() {
+        "" => 0,
+        id => (xxh3_64(id.as_bytes()) & u64::from(BootTag::MAX)) as BootTag,
+    }
+}
+
+/// Whether the machine is still in the boot of that tag. One that does not say is in none.
+#[allow(dead_code, reason = "for the check behind the start")]
+pub(crate) fn is_this_boot(tag: BootTag) -> bool {
+    tag != 0 && tag == boot_tag()
 }
 
 #[cfg(test)]

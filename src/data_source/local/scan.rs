@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::disk::{Disk, gone_is_fine};
+use super::StoredChunk;
 use super::layout::{self, ChunkName, Generation, StagingKey};
-use super::manifest::Manifest;
+use super::own::{OwnDir, OwnDirs};
 use super::staging::PART_EXTENSION;
-use super::{Ledger, Removed, StoredChunk};
-use crate::data_chunk::{ChunkId, DatasetId, MANIFEST_NAME, PARTS_NAME};
+use crate::data_chunk::{ChunkId, DatasetId, PARTS_NAME};
 use crate::error::Error;
 
 /// What a data directory held when it was opened.
@@ -51,19 +50,27 @@ pub(crate) enum Finding {
 /// Of a chunk, only the name of its directory: it got that in the one rename that its commit is,
 /// when all else was there, so it says what is in it. Whether that is still true is looked at behind
 /// the start.
-pub(super) fn scan(root: &Arc<Path>) -> Result<(Scan, Generation), Error> {
+pub(super) fn scan(
+    root: &Arc<Path>,
+    own: &OwnDirs,
+    findings: Vec<Finding>,
+) -> Result<(Scan, Generation), Error> {
     let mut scanner = Scanner {
         root,
+        own,
         tombstones: HashSet::new(),
         found: Vec::new(),
-        scan: Scan::default(),
+        scan: Scan {
+            findings,
+            ..Scan::default()
+        },
         next: 1,
     };
     scanner.tombstones()?;
     scanner.datasets()?;
     scanner.sort_out();
-    scanner.count_generations(layout::TRASH)?;
-    scanner.count_generations(layout::QUARANTINE)?;
+    scanner.count_generations(&own.trash)?;
+    scanner.count_generations(&own.quarantine)?;
     scanner.forget_stale_tombstones();
     scanner.staging()?;
     let next = scanner.next_generation();
@@ -72,6 +79,7 @@ pub(super) fn scan(root: &Arc<Path>) -> Result<(Scan, Generation), Error> {
 
 struct Scanner<'a> {
     root: &'a Arc<Path>,
+    own: &'a OwnDirs,
     tombstones: HashSet<(Generation, ChunkId)>,
     /// Every chunk directory, with what it is sorted by at hand: to look it up in each chunk would
     /// cost more than all the rest.
@@ -82,13 +90,15 @@ struct Scanner<'a> {
 
 impl Scanner<'_> {
     fn tombstones(&mut self) -> Result<(), Error> {
-        for entry in entries(&self.root.join(layout::TOMBSTONES))? {
-            let name = entry.file_name();
-            match name.to_str().and_then(layout::parse_tombstone) {
-                None => self.foreign(&entry),
-                Some((generation, id)) => {
-                    self.next = self.next.max(generation.saturating_add(1));
-                    self.tombstones.insert((generation, id));
+        for dir in self.own.tombstones.all() {
+            for entry in entries(dir.path())? {
+                let name = entry.file_name();
+                match name.to_str().and_then(layout::parse_tombstone) {
+                    None => self.foreign(&entry),
+                    Some((generation, id)) => {
+                        self.next = self.next.max(generation.saturating_add(1));
+                        self.tombstones.insert((generation, id));
+                    }
                 }
             }
         }
@@ -96,13 +106,6 @@ impl Scanner<'_> {
     }
 
     fn datasets(&mut self) -> Result<(), Error> {
-        let own = [
-            layout::LOCK,
-            layout::STAGING,
-            layout::TOMBSTONES,
-            layout::TRASH,
-            layout::QUARANTINE,
-        ];
         for entry in entries(self.root)? {
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
@@ -111,7 +114,7 @@ impl Scanner<'_> {
             };
             match layout::parse_dataset_dir(name) {
                 Some(dataset_id) if is_dir(&entry) => self.dataset(&entry.path(), dataset_id),
-                _ if own.contains(&name) => {}
+                _ if self.own.is_own(name) => {}
                 _ => self.foreign(&entry),
             }
         }
@@ -170,10 +173,12 @@ impl Scanner<'_> {
         self.scan.chunks.reverse();
     }
 
-    fn count_generations(&mut self, dir: &str) -> Result<(), Error> {
-        for entry in entries(&self.root.join(dir))? {
-            if let Some(name) = entry.file_name().to_str().and_then(ChunkName::parse) {
-                self.next = self.next.max(name.generation.saturating_add(1));
+    fn count_generations(&mut self, own: &OwnDir) -> Result<(), Error> {
+        for dir in own.all() {
+            for entry in entries(dir.path())? {
+                if let Some(name) = entry.file_name().to_str().and_then(ChunkName::parse) {
+                    self.next = self.next.max(name.generation.saturating_add(1));
+                }
             }
         }
         Ok(())
@@ -187,8 +192,10 @@ impl Scanner<'_> {
         }
         for (generation, id) in std::mem::take(&mut self.tombstones) {
             let name = layout::tombstone(generation, &id);
-            // If it cannot be removed it says the same thing at the next start.
-            let _ = fs::remove_file(self.root.join(layout::TOMBSTONES).join(name));
+            for dir in self.own.tombstones.all() {
+                // If it cannot be removed it says the same thing at the next start.
+                let _ = dir.remove_file(&name);
+            }
         }
     }
 
@@ -209,31 +216,34 @@ impl Scanner<'_> {
     }
 
     fn staging(&mut self) -> Result<(), Error> {
-        let staging = self.root.join(layout::STAGING);
-        for entry in entries(&staging)? {
-            let name = entry.file_name();
-            let key = name.to_str().filter(|_| is_dir(&entry));
-            let Some(key) = key.and_then(StagingKey::parse) else {
-                self.foreign(&entry);
-                continue;
-            };
-            // A crash in the middle of a commit leaves files under their own names, which readers
-            // may find. It takes a start to be here, so whoever wrote them is gone.
-            let inner = entries(&entry.path()).unwrap_or_default();
-            if inner.iter().any(|inner| inner.file_name() != PARTS_NAME) {
-                // Into the trash, which is emptied behind the start. If that fails it is tried
-                // again at the next start.
-                let trash = self.root.join(layout::TRASH);
-                let _ = fs::rename(entry.path(), trash.join(&name));
-                continue;
+        let all = self.own.staging.all();
+        for (index, dir) in all.iter().enumerate() {
+            let in_use = index + 1 == all.len();
+            for entry in entries(dir.path())? {
+                let name = entry.file_name();
+                let key = name.to_str().filter(|_| is_dir(&entry));
+                let Some(key) = key.and_then(StagingKey::parse) else {
+                    self.foreign(&entry);
+                    continue;
+                };
+                // A crash in the middle of a commit leaves files under their own names, which
+                // readers may find. It takes a start to be here, so whoever wrote them is gone.
+                let inner = entries(&entry.path()).unwrap_or_default();
+                if !in_use || inner.iter().any(|inner| inner.file_name() != PARTS_NAME) {
+                    // Into the trash, which is emptied behind the start. If that fails it is tried
+                    // again at the next start.
+                    let trash = self.own.trash.get().ok();
+                    let _ = trash.map(|trash| dir.rename(&name, &trash, &name));
+                    continue;
+                }
+                let (len_bytes, age) = measure(&entry.path().join(PARTS_NAME));
+                let found = FoundPartial {
+                    key,
+                    len_bytes,
+                    age,
+                };
+                self.scan.partials.push(found);
             }
-            let (len_bytes, age) = measure(&entry.path().join(PARTS_NAME));
-            let found = FoundPartial {
-                key,
-                len_bytes,
-                age,
-            };
-            self.scan.partials.push(found);
         }
         Ok(())
     }
@@ -263,108 +273,6 @@ fn measure(dir: &Path) -> (u64, Duration) {
     }
     let age = SystemTime::now().duration_since(written);
     (len_bytes, age.unwrap_or_default())
-}
-
-/// What the files of a quarantined chunk are called, after their names.
-const DISGUISE: &str = "quarantined";
-
-/// Renames the files of a quarantined chunk, so that no reader that looks for `**/*.parquet` takes
-/// them for data.
-pub(super) fn disguise(dir: &Path) -> Result<(), Error> {
-    for (index, entry) in entries(dir)?.iter().enumerate() {
-        let (name, path) = (entry.file_name(), entry.path());
-        let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
-        let disguised = path
-            .extension()
-            .is_some_and(|extension| extension == DISGUISE);
-        if !plain || disguised || name == MANIFEST_NAME {
-            continue;
-        }
-        let mut longer = name;
-        longer.push(".");
-        longer.push(DISGUISE);
-        // Names may be as long as the file system takes; then the number has to do.
-        let to = if longer.len() <= 255 {
-            longer
-        } else {
-            format!("{index}.{DISGUISE}").into()
-        };
-        fs::rename(&path, dir.join(to)).map_err(|error| Error::io("rename a file", error))?;
-    }
-    Ok(())
-}
-
-/// Removes what is in the trash and is ours, and finishes what was begun in the quarantine. Goes on
-/// after an error, and returns the first.
-pub(super) fn empty_trash(root: &Path, disk: Disk, ledger: &Ledger) -> Result<(), Error> {
-    let mut outcome = Ok(());
-    for entry in entries(&root.join(layout::QUARANTINE))? {
-        let ours = entry
-            .file_name()
-            .to_str()
-            .and_then(ChunkName::parse)
-            .is_some();
-        if ours && is_dir(&entry) && entry.path().join(MANIFEST_NAME).exists() {
-            outcome = outcome.and(disguise(&entry.path()));
-        }
-    }
-    for entry in entries(&root.join(layout::TRASH))? {
-        outcome = outcome.and(empty_trash_entry(root, disk, ledger, &entry));
-    }
-    outcome
-}
-
-fn empty_trash_entry(
-    root: &Path,
-    disk: Disk,
-    ledger: &Ledger,
-    entry: &DirEntry,
-) -> Result<(), Error> {
-    let name = entry.file_name();
-    let Some(name) = name.to_str().filter(|_| is_dir(entry)) else {
-        return Ok(());
-    };
-    let moving = ledger.moving();
-    if StagingKey::parse(name).is_some() {
-        gone_is_fine(fs::remove_dir_all(entry.path()))
-            .map_err(|error| Error::io("empty the trash", error))?;
-        moving.removed(name, &Removed::Gone);
-    } else if ChunkName::parse(name).is_some() {
-        let names = Manifest::names(&entry.path());
-        moving.removed(name, &remove_listed(root, disk, name, &names)?);
-    }
-    Ok(())
-}
-
-/// Removes the directory `name` from the trash: the files that are ours, the manifest last, since
-/// it is what names them after a crash. What else is in it belongs to somebody: then the rest of
-/// the directory goes to quarantine.
-pub(super) fn remove_listed(
-    root: &Path,
-    disk: Disk,
-    name: &str,
-    files: &[String],
-) -> Result<Removed, Error> {
-    let (trash, quarantine) = (root.join(layout::TRASH), root.join(layout::QUARANTINE));
-    let dir = trash.join(name);
-    let mut foreign = false;
-    for file in files.iter().map(String::as_str).chain([MANIFEST_NAME]) {
-        match gone_is_fine(fs::remove_file(dir.join(file))) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => foreign = true,
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => foreign = true,
-            Err(error) => return Err(Error::io("remove a file", error).with_file(file)),
-        }
-    }
-    if !foreign {
-        match gone_is_fine(fs::remove_dir(&dir)) {
-            Ok(()) => return Ok(Removed::Gone),
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            Err(error) => return Err(Error::io("remove a directory", error)),
-        }
-    }
-    disk.rename((&trash, name), (&quarantine, name))?;
-    Ok(Removed::KeptForeign(quarantine.join(name)))
 }
 
 /// What is in `dir`, in the order of names, so that a start does the same thing every time.

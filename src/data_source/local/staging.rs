@@ -11,21 +11,22 @@
 //! `**/*.parquet` descend into every directory, whatever it is called: they must not find half a
 //! file there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::disk::{Disk, gone_is_fine, new_dir};
+use super::area::StagingArea;
+use super::boot_id;
+use super::disk::Dir;
+use super::layout::StagingKey;
 use super::ledger::{PartSpace, StagedSpace};
-use super::{DirLock, boot_id};
-use crate::data_chunk::PARTS_NAME;
+use crate::data_chunk::{MANIFEST_NAME, PARTS_NAME};
 use crate::data_source::FetchedFile;
-use crate::data_source::checksums::{Checksums, KeptChecksums};
+use crate::data_source::checksums::Checksums;
 use crate::error::Error;
 
 /// What the name of an arriving file ends in.
@@ -34,18 +35,21 @@ pub(super) const PART_EXTENSION: &str = "part";
 /// The longest file that is fetched again rather than remembered, once it is complete.
 const SMALL_FILE_BYTES: u64 = 256 * 1024;
 
+/// No record of ours is longer.
+const MAX_RECORD_BYTES: u64 = 64 * 1024;
+
 /// The staging directory of one description. Its holder is the only one that writes there.
+///
+/// Holds two handles, and each open file one more.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    path: PathBuf,
-    parts: PathBuf,
+    key: StagingKey,
+    dir: Dir,
+    parts: Arc<Dir>,
     /// Nothing was there before: there is nothing to look for, and nothing to clear.
     fresh: bool,
-    disk: Disk,
-    checksums: Arc<KeptChecksums>,
+    area: Arc<StagingArea>,
     space: Arc<StagedSpace>,
-    /// Nobody else may open the data directory while a job could still write into it.
-    _lock: Arc<DirLock>,
 }
 
 /// `_parts/<i>.json`.
@@ -72,12 +76,15 @@ pub(crate) struct Version {
 /// An arriving file, open for appending.
 #[derive(Debug)]
 pub(crate) struct Part {
+    key: StagingKey,
     file: File,
+    parts: Arc<Dir>,
+    name: String,
+    record_name: String,
+    /// What its checksums are kept under.
     path: PathBuf,
-    record_path: PathBuf,
-    disk: Disk,
     len_bytes: u64,
-    checksums: Arc<KeptChecksums>,
+    area: Arc<StagingArea>,
     /// What it takes of the disk.
     pub(crate) space: PartSpace,
     /// Whether there is a record on disk.
@@ -98,87 +105,117 @@ pub(crate) enum Progress {
 }
 
 impl Staging {
+    /// Opens the directory of `key` below `staging`, which is made if need be. Of kind
+    /// `NotADirectory` if something else is in its place, or in that of its parts.
     pub(super) fn prepare(
-        path: PathBuf,
-        disk: Disk,
-        (lock, checksums): (&Arc<DirLock>, &Arc<KeptChecksums>),
-        space: Arc<StagedSpace>,
-    ) -> Result<Self, Error> {
-        let parts = path.join(PARTS_NAME);
-        let mut fresh = true;
-        for dir in [&path, &parts] {
-            match new_dir(dir) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fresh = false,
-                result => {
-                    result.map_err(|error| Error::io("create a staging directory", error))?;
-                }
-            }
-        }
+        staging: &Dir,
+        key: StagingKey,
+        area: &Arc<StagingArea>,
+    ) -> io::Result<Self> {
+        let (dir, made) = staging.make(key.dir())?;
+        let (parts, parts_made) = dir.make(PARTS_NAME)?;
         Ok(Staging {
-            path,
-            parts,
-            fresh,
-            disk,
-            checksums: checksums.clone(),
-            space,
-            _lock: lock.clone(),
+            key,
+            dir,
+            parts: Arc::new(parts),
+            fresh: made && parts_made,
+            area: area.clone(),
+            space: area.ledger.stage(key),
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
     }
 
-    /// Whether there was nothing in it when this attempt began.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.fresh
+    /// Where files arrive.
+    pub(super) fn parts(&self) -> &Dir {
+        &self.parts
     }
 
-    /// Where file number `index` arrives.
-    pub(super) fn part_path(&self, index: usize) -> PathBuf {
-        self.parts.join(format!("{index}.{PART_EXTENSION}"))
+    /// What file number `index` is called while it arrives.
+    pub(super) fn part_name(index: usize) -> String {
+        format!("{index}.{PART_EXTENSION}")
     }
 
     /// How many bytes of file number `index` are there, as far as one can see.
     pub(crate) fn part_bytes(&self, index: usize) -> u64 {
-        let metadata = self.part_path(index).symlink_metadata();
-        metadata.map_or(0, |metadata| metadata.len())
+        let found = self.parts.stat(Self::part_name(index));
+        let found = found.ok().filter(|found| found.is_file());
+        found.map_or(0, |found| found.len_bytes)
+    }
+
+    /// Writes the manifest, in place of one that an earlier attempt may have left.
+    pub(super) fn write_manifest(&self, manifest: &[u8]) -> Result<(), Error> {
+        if !self.fresh {
+            (self.dir.remove_file(MANIFEST_NAME))
+                .map_err(|error| Error::io("clear the staging directory", error))?;
+        }
+        let file = (self.dir.write_new(MANIFEST_NAME, manifest))
+            .map_err(|error| Error::io("write the manifest", error))?;
+        self.trusted(self.dir.sync_contents_of(&file, "the manifest"))
+    }
+
+    /// Makes the names of the files and of the manifest last.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.trusted(self.dir.sync_contents())
+    }
+
+    /// After a sync that failed nothing that is here may be synced again: it would be said to last.
+    fn trusted(&self, synced: Result<(), Error>) -> Result<(), Error> {
+        if synced.is_err() {
+            self.distrust();
+        }
+        synced
+    }
+
+    /// Nothing that lies here is believed by the next attempt.
+    pub(super) fn distrust(&self) {
+        self.area.distrust(self.key);
     }
 
     /// Removes what is left beside the files that got their names.
     pub(super) fn clear_parts(&self) -> Result<(), Error> {
         // Mostly it is empty: to look what is in it would take seven calls for this one.
-        let removed = fs::remove_dir(&self.parts).or_else(|error| match error.kind() {
-            io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(&self.parts),
-            _ => Err(error),
-        });
-        gone_is_fine(removed).map_err(|error| Error::io("clear the staging directory", error))
+        let removed = match self.dir.remove_dir(PARTS_NAME) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => self.remove_parts(),
+            removed => removed,
+        };
+        removed.map_err(|error| Error::io("clear the staging directory", error))
+    }
+
+    fn remove_parts(&self) -> io::Result<()> {
+        for entry in self.parts.entries()? {
+            self.parts.remove_file(&entry.name)?;
+        }
+        self.dir.remove_dir(PARTS_NAME)
     }
 
     /// Opens file number `index`, and says how far an earlier attempt got with it.
     pub(crate) fn open_part(&self, index: usize) -> Result<(Part, Progress), Error> {
-        let path = self.part_path(index);
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| Error::io("open a staged file", error))?;
-        let record_path = path.with_extension("json");
+        let name = Self::part_name(index);
+        let file = self.parts.append(&name).map_err(|error| {
+            // A link, a FIFO or a directory: it is not written to, and the next attempt clears it.
+            if error.kind() == io::ErrorKind::InvalidData {
+                self.distrust();
+            }
+            Error::io("open a staged file", error)
+        })?;
         let mut part = Part {
+            key: self.key,
             file,
-            path,
-            record_path,
-            disk: self.disk,
+            parts: self.parts.clone(),
+            path: self.parts.path().join(&name),
+            name,
+            record_name: format!("{index}.json"),
             len_bytes: 0,
-            checksums: self.checksums.clone(),
+            area: self.area.clone(),
             space: PartSpace::new(&self.space),
             recorded: false,
             to_record: None,
         };
         if self.fresh {
-            self.checksums.forget(&part.path);
+            self.area.checksums.forget(&part.path);
             return Ok((part, Progress::Empty));
         }
         let metadata = part.file.metadata();
@@ -192,7 +229,9 @@ impl Staging {
 
 impl Part {
     fn assess(&mut self) -> Result<Progress, Error> {
-        let record = fs::read(&self.record_path)
+        let record = self
+            .parts
+            .read_bounded(&self.record_name, MAX_RECORD_BYTES)
             .ok()
             .and_then(|bytes| serde_json::from_slice::<PartRecord>(&bytes).ok())
             .filter(|record| !record.boot.is_empty() && record.boot == boot_id());
@@ -231,7 +270,7 @@ impl Part {
 
     /// The checksums of the bytes that are there, which are read only if an earlier run left them.
     pub(in crate::data_source) fn sums(&mut self, with_sha256: bool) -> Result<Checksums, Error> {
-        if let Some(left) = self.checksums.take(&self.path, self.len_bytes) {
+        if let Some(left) = self.area.checksums.take(&self.path, self.len_bytes) {
             return Ok(left);
         }
         let mut sums = Checksums::new(with_sha256);
@@ -243,7 +282,7 @@ impl Part {
     /// it was thrown away.
     pub(in crate::data_source) fn keep_sums(&self, sums: Checksums) {
         if sums.len_bytes() == self.len_bytes {
-            self.checksums.keep(&self.path, sums);
+            self.area.checksums.keep(&self.path, sums);
         }
     }
 
@@ -264,12 +303,14 @@ impl Part {
         result.map_err(|error| Error::io("read a staged file", error))
     }
 
-    /// Throws away what is there.
+    /// Throws away what is there. The file is made anew: one that is cut and written again may be
+    /// found with its new length and its old bytes after a power cut.
     pub(crate) fn restart(&mut self) -> Result<(), Error> {
-        self.checksums.forget(&self.path);
-        gone_is_fine(fs::remove_file(&self.record_path))
-            .and_then(|()| self.file.set_len(0))
-            .map_err(|error| Error::io("restart a staged file", error))?;
+        self.area.checksums.forget(&self.path);
+        let made = (self.parts.remove_file(&self.record_name))
+            .and_then(|()| self.parts.remove_file(&self.name))
+            .and_then(|()| self.parts.create_new(&self.name));
+        self.file = made.map_err(|error| Error::io("restart a staged file", error))?;
         self.space.dropped(self.len_bytes);
         (self.len_bytes, self.recorded) = (0, false);
         Ok(())
@@ -280,7 +321,7 @@ impl Part {
     /// file.
     pub(crate) fn remember(&mut self, version: Option<Version>) -> Result<(), Error> {
         if version.is_none() && self.recorded {
-            gone_is_fine(fs::remove_file(&self.record_path))
+            (self.parts.remove_file(&self.record_name))
                 .map_err(|error| Error::io("forget a partial file", error))?;
             self.recorded = false;
         }
@@ -309,7 +350,7 @@ impl Part {
 
     /// The file is complete: makes its bytes last. After an error nothing of it is left.
     pub(crate) fn complete(mut self, xxh3: u64) -> Result<FetchedFile, Error> {
-        if let Err(error) = self.disk.sync_file(&self.file, "a fetched file") {
+        if let Err(error) = self.parts.sync_contents_of(&self.file, "a fetched file") {
             self.discard();
             return Err(error);
         }
@@ -325,12 +366,14 @@ impl Part {
 
     /// Removes the file; the next attempt starts from nothing.
     pub(crate) fn discard(self) {
-        self.checksums.forget(&self.path);
-        // A file that cannot be removed is found again by the next attempt, whose record is
-        // missing then: it is emptied there.
-        let _ = fs::remove_file(&self.record_path);
-        if fs::remove_file(&self.path).is_ok() {
+        self.area.checksums.forget(&self.path);
+        let record = self.parts.remove_file(&self.record_name);
+        let removed = self.parts.remove_file(&self.name);
+        if removed.is_ok() {
             self.space.dropped(self.len_bytes);
+        }
+        if removed.and(record).is_err() {
+            self.area.distrust(self.key);
         }
     }
 
@@ -345,8 +388,14 @@ impl Part {
             complete_xxh3: complete,
         };
         let json = serde_json::to_vec(&record).unwrap_or_default();
-        fs::write(&self.record_path, json)
-            .map_err(|error| Error::io("remember a partial file", error))?;
+        let write = || self.parts.write_new(&self.record_name, &json);
+        let written = match write() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (self.parts.remove_file(&self.record_name)).and_then(|()| write())
+            }
+            written => written,
+        };
+        written.map_err(|error| Error::io("remember a partial file", error))?;
         self.recorded = true;
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! A chunk that is on disk, as the rest of the crate knows it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::disk::Dir;
 use super::layout::{self, BootTag, ChunkName, Generation};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, damaged};
+use super::options::StoreOptions;
 use crate::data_chunk::{ChunkFile, ChunkSpec, DatasetId, Sha256Digest};
 use crate::data_source::FetchedFile;
 use crate::error::Error;
@@ -169,8 +172,34 @@ impl StoredChunk {
         if let Some(contents) = self.contents() {
             return Ok(contents);
         }
-        let read = Manifest::read(self.path(), self.spec.dataset_id, &self.name())?;
+        let root = Dir::open_root(&self.shared.root, StoreOptions::default());
+        let root = root.map_err(|error| Error::io("open the data directory", error))?;
+        self.read_contents_in(&self.open_dir(&root)?)
+    }
+
+    /// The same, from its directory.
+    pub(super) fn read_contents_in(&self, dir: &Dir) -> Result<&Contents, Error> {
+        if let Some(contents) = self.contents() {
+            return Ok(contents);
+        }
+        let read = Manifest::read(dir, self.spec.dataset_id, &self.name())?;
         Ok(self.shared.contents.get_or_init(|| read))
+    }
+
+    /// Its directory, below that of the store. One that is not there is damage, and so is anything
+    /// else in its place.
+    pub(super) fn open_dir(&self, root: &Dir) -> Result<Dir, Error> {
+        let dataset = layout::dataset_dir(&self.spec.dataset_id);
+        let opened = root.open(dataset).and_then(|dir| dir.open(self.dir()));
+        opened.map_err(|error| {
+            let error = match error.kind() {
+                io::ErrorKind::NotFound => damaged("the chunk's directory is missing"),
+                io::ErrorKind::NotADirectory => damaged("something else is in the chunk's place"),
+                // Too many open files, no permission: that says nothing about the chunk.
+                _ => Error::io("open the chunk's directory", error),
+            };
+            error.with_chunk(self.spec.id)
+        })
     }
 
     /// Whether this is the first time that somebody finds it, and it is not checked yet.
@@ -191,7 +220,7 @@ impl StoredChunk {
         self.shared.check.load(Ordering::Relaxed) == CHECKED
     }
 
-    pub(super) fn set_checked(&self) {
+    pub(crate) fn set_checked(&self) {
         self.shared.check.store(CHECKED, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,9 @@
 //! The store alone: what each operation leaves on disk, also when it is interrupted or repeated.
 
+mod hostile;
+mod strangers;
+mod writing;
+
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,7 +11,7 @@ use tempfile::{TempDir, tempdir};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
-use crate::data_chunk::DataChunk;
+use crate::data_chunk::{DataChunk, MANIFEST_NAME};
 use crate::data_source::checksums::Checksums;
 use crate::data_source::local::layout::ChunkName;
 use crate::data_source::local::staging::Progress;
@@ -337,9 +341,10 @@ fn what_arrived_in_this_run_is_not_read_again_and_what_an_earlier_one_left_is_re
     part.remember(Some(version.clone())).unwrap();
     part.append(b"abc").unwrap();
     part.keep_sums(of(b"abc"));
+    drop(part);
 
     // Whoever read it would see something else.
-    let path = store.stage(&spec(1)).unwrap().part_path(0);
+    let path = store.stage(&spec(1)).unwrap().parts().path().join("0.part");
     fs::write(&path, b"ABC").unwrap();
     let mut sums = reopen(&store).sums(false).unwrap();
     sums.update(b"def");

@@ -7,6 +7,7 @@ use tempfile::tempdir;
 use super::reservation::Ask;
 use super::*;
 use crate::data_chunk::PARTS_NAME;
+use crate::data_source::local::layout;
 use crate::data_source::local::space::{FreeSpace, SpaceShortage};
 use crate::data_source::local::{Audit, Audited, Durability, LocalDataSource};
 
