@@ -151,6 +151,26 @@ fn max_bytes_holds_at_every_moment_and_downloads_go_on_after_a_delete() {
 }
 
 #[test]
+fn what_is_promised_to_one_is_nobody_elses() {
+    let (dir, source) = (temp_dir(), ScriptedSource::new());
+    let manager = quick(dir.path(), &source).max_bytes(1_000_000).open();
+    let manager = manager.unwrap();
+    let url = |n: u8| format!("x://host/{n}");
+    for n in 1..=4 {
+        source.script(&url(n), Behaviour::Held(300_000));
+        let range = u64::from(n)..u64::from(n) + 1;
+        drop(manager.download_chunk(chunk(n, range, [("f", url(n))])));
+    }
+    // Not a byte has arrived, and there is room for no more than three.
+    wait_for(&manager, |m| waits_for(m) == Some(SpaceShortage::MaxBytes));
+    wait_for(&manager, |m| m.stats().space.reserved_bytes == 900_000);
+    assert_eq!((contents(dir.path()), source.active("host")), (0, 3));
+    (1..=4).for_each(|n| source.release(&url(n)));
+    wait_for(&manager, |manager| manager.list_chunks().len() == 3);
+    assert_eq!(manager.stats().space.reserved_bytes, 0);
+}
+
+#[test]
 fn a_chunk_that_can_never_fit_ends_its_task_and_is_in_nobodys_way() {
     let (dir, source) = (temp_dir(), ScriptedSource::new());
     let manager = quick(dir.path(), &source).max_bytes(1_000_000).slots(1);
