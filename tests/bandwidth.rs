@@ -80,7 +80,14 @@ impl DataSource for Meter {
             file,
             left: len,
         };
-        Ok(Opened::new(reader).with_total(len))
+        let opened = Opened::new(reader);
+        // No disk would have room for it.
+        let endless = usize::try_from(len).is_ok_and(|len| len >= ENDLESS);
+        Ok(if endless {
+            opened
+        } else {
+            opened.with_total(len)
+        })
     }
 }
 

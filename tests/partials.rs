@@ -184,7 +184,7 @@ fn a_full_disk_is_left_alone_until_there_is_space() {
             _ => {}
         }
     }
-    assert!(manager.stats().waits_for_space);
+    assert!(manager.stats().space.waits_for.is_some());
     // It does not fetch what there is no room for, chunk after chunk.
     let requests = origin.requests().len();
     assert!(requests <= 8, "{requests} requests");
@@ -201,5 +201,5 @@ fn a_full_disk_is_left_alone_until_there_is_space() {
     }
     assert!(manager.wait_idle(DEADLINE));
     assert_eq!(manager.list_chunks(), [id(3), id(4)]);
-    assert!(!manager.stats().waits_for_space);
+    assert!(manager.stats().space.waits_for.is_none());
 }

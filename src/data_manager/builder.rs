@@ -10,7 +10,7 @@ use super::planner::PartialLimits;
 use super::sources::Sources;
 pub use crate::data_source::Durability;
 use crate::data_source::{
-    DataSource, FileSource, HttpOptions, HttpSource, RateFloor, StoreOptions,
+    DataSource, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits, StoreOptions,
 };
 use crate::error::Error;
 
@@ -33,6 +33,8 @@ use crate::error::Error;
 /// | [`shutdown_timeout`](Self::shutdown_timeout) | 5 s | how long `Drop` waits for what is under way |
 /// | [`partials_max_bytes`](Self::partials_max_bytes) | 10 GiB | what is kept of attempts that did not end well |
 /// | [`partials_max_age`](Self::partials_max_age) | 7 days | for how long |
+/// | [`max_bytes`](Self::max_bytes) | no limit | of contents in the data directory, of whatever kind |
+/// | [`min_free_bytes`](Self::min_free_bytes) | 0 | left free on the file system |
 /// | [`durability`](Self::durability) | [`Durability::Full`] | what survives a power cut |
 /// | [`dir_mode`](Self::dir_mode) | 0700 | the mode of new directories |
 /// | [`file_mode`](Self::file_mode) | 0600 | the mode of new files |
@@ -51,6 +53,7 @@ pub struct DataManagerBuilder {
     pub(super) slots: usize,
     pub(super) slots_per_host: Option<usize>,
     pub(super) partials: PartialLimits,
+    pub(super) space: SpaceLimits,
     pub(super) threads: usize,
     pub(super) first_backoff: Duration,
     pub(super) longest_backoff: Duration,
@@ -74,6 +77,12 @@ impl Default for DataManagerBuilder {
             partials: PartialLimits {
                 bytes: 10 << 30,
                 age: Duration::from_secs(7 * 24 * 3600),
+            },
+            space: SpaceLimits {
+                max_bytes: None,
+                // Whose disk it is else, and what they need of it, cannot be guessed: any other
+                // number would leave a small disk unused or mean nothing on a large one.
+                min_free_bytes: 0,
             },
             threads: num_cpus::get(),
             first_backoff: Duration::from_millis(500),
@@ -130,6 +139,37 @@ impl DataManagerBuilder {
     #[must_use]
     pub fn partials_max_age(mut self, age: Duration) -> Self {
         self.partials.age = age;
+        self
+    }
+
+    /// How many bytes the data directory may hold: chunks, also those on their way out, what arrives
+    /// and what is kept of downloads that broke off, trash and quarantine. Contents count; what the
+    /// library writes for itself (a manifest of some hundred bytes for each chunk, directories) comes
+    /// on top.
+    ///
+    /// A file has its room before its first byte is asked for, so the limit holds at every moment.
+    /// What does not fit waits: deletes run, what is kept of other downloads goes, and nothing
+    /// visible ever does. Downloads go on by themselves when there is room. A chunk that alone is
+    /// larger than that can never fit: its task ends in [`NoSpace`](crate::ErrorKind::NoSpace), the
+    /// others go on, and it is tried again at the longest backoff as whatever no retry can mend. How
+    /// large a chunk is, its sources say, file by file; what they said is believed for 10 minutes,
+    /// before they are asked again.
+    ///
+    /// A directory that holds more when it is opened stays as it is; nothing is fetched until enough
+    /// is deleted.
+    #[must_use]
+    pub fn max_bytes(mut self, len_bytes: u64) -> Self {
+        self.space.max_bytes = Some(len_bytes);
+        self
+    }
+
+    /// How many bytes of its file system the library leaves free for others, as far as it depends on
+    /// the library: what others write meanwhile is theirs. 0 means that it may fill the disk, so
+    /// where logs or a database share it, say how much they need. Behaves as
+    /// [`max_bytes`](Self::max_bytes) where it is reached.
+    #[must_use]
+    pub fn min_free_bytes(mut self, len_bytes: u64) -> Self {
+        self.space.min_free_bytes = len_bytes;
         self
     }
 

@@ -8,6 +8,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::auditing::audit_behind;
 use super::core::{Core, SLICE};
 use crate::data_source::{LocalDataSource, StoredChunk};
 use crate::error::{Error, ErrorKind};
@@ -21,8 +22,11 @@ pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
     let Some(strong) = core.upgrade() else { return };
     let trash = strong.run_job(LocalDataSource::empty_trash).await;
     strong.report_trouble(None, trash.err());
+    let quarantine = strong.run_job(LocalDataSource::measure_quarantine).await;
+    strong.report_trouble(None, quarantine.err());
     drop(strong);
     let mut left = chunks;
+    let mut audited = false;
     loop {
         let mut troubled = Vec::new();
         let mut rest = left.into_iter();
@@ -36,6 +40,9 @@ pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
                 return;
             };
             troubled.extend(again);
+        }
+        if !std::mem::replace(&mut audited, true) {
+            audit_behind(&core).await;
         }
         if troubled.is_empty() {
             return;

@@ -23,7 +23,7 @@ use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{
-    DirLock, Finding, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle,
+    DirLock, Finding, Ledger, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle,
 };
 use crate::error::{Error, ErrorKind};
 use crate::io_operation::{BlockingPool, IoOperation};
@@ -50,6 +50,8 @@ pub(super) struct Core {
     releases: Arc<Releases>,
     /// Chunks that somebody found before they were checked; see `checking.rs`.
     found: (Sender<StoredChunk>, Receiver<StoredChunk>),
+    /// Of the bytes in the data directory.
+    pub(super) ledger: Arc<Ledger>,
     /// Gone after the shutdown, which gives the directory back.
     store: Mutex<Option<Arc<LocalDataSource>>>,
     tasks: Weak<TasksManager>,
@@ -158,6 +160,7 @@ impl Core {
             rate_floor,
             releases: Arc::new(Releases::new()),
             found: unbounded(),
+            ledger: store.ledger().clone(),
             store: Mutex::new(Some(Arc::new(store))),
             tasks: Arc::downgrade(tasks),
             pool: Arc::downgrade(pool),
@@ -181,6 +184,7 @@ impl Core {
         };
         stats.totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
         stats.scrub = self.scrub.stats();
+        stats.space.set(&self.ledger.balance());
         stats.bandwidth_limit = self.throttle.limit().map(NonZeroU64::get);
         stats
     }

@@ -72,7 +72,9 @@ async fn commit(
 ) -> Result<StoredChunk, CommitError> {
     let (spec, staging) = (transfer.spec.clone(), transfer.staging());
     let job = core.run_job(move |store| match staging {
-        Some(staging) => Ok(store.commit(&staging, &spec, &files)),
+        Some(staging) => Ok(store
+            .commit(&staging, &spec, &files)
+            .map_err(|failed| failed.explained(store.ledger()))),
         None => Err(Error::new(ErrorKind::Internal, "nothing was staged")),
     });
     job.await
@@ -87,7 +89,7 @@ fn prepare(mut ticket: Ticket) {
         Some(_) if ticket.transfer.cancel.is_cancelled() => Err(FetchFailure::Cancelled),
         Some(store) => store
             .stage(&ticket.transfer.spec)
-            .map_err(|error| Setback::transient(error).into()),
+            .map_err(|error| Setback::transient(ticket.core.ledger.explain(error)).into()),
     };
     match staged {
         Ok(staging) => {
@@ -156,7 +158,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         rate_floor: core.rate_floor,
         observer: &observer,
     };
-    let result = fetcher.fetch(staging);
+    let result = explained(&core, fetcher.fetch(staging));
     ticket.end = match &result {
         Ok(_) => JobEnd::Done,
         Err(FetchFailure::Failed(setback)) if setback.permanent => JobEnd::Hopeless,
@@ -169,6 +171,17 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
     };
     ticket.reported = true;
     transfer.file_ended(index, result);
+}
+
+/// Says what there is too little of where the disk is full.
+fn explained<T>(core: &Core, result: Result<T, FetchFailure>) -> Result<T, FetchFailure> {
+    result.map_err(|failure| match failure {
+        FetchFailure::Failed(mut setback) => {
+            setback.error = core.ledger.explain(setback.error);
+            FetchFailure::Failed(setback)
+        }
+        FetchFailure::Cancelled => FetchFailure::Cancelled,
+    })
 }
 
 /// Passes on how a file goes on.

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use crate::data_chunk::{ChunkId, hex_chunk_id, hex_optional_chunk_id};
+use crate::data_source::{SpaceArea, SpaceShortage};
 use crate::error::Error;
 
 /// Something that happened. In JSON: an object with the name in `event` and the fields beside it.
@@ -160,6 +161,28 @@ pub enum Event {
         path: std::path::PathBuf,
         /// What the disk said.
         error: Error,
+    },
+    /// There is too little room on the disk, or of what the limits leave of it: nothing is fetched
+    /// until something was removed or a time has passed. Told again if the reason changes.
+    #[non_exhaustive]
+    SpaceShort {
+        /// What there is too little of.
+        reason: SpaceShortage,
+        /// How much was needed, and how much there was.
+        error: Error,
+    },
+    /// A chunk found room after there was too little, or nothing is left that needs it.
+    SpaceBack,
+    /// What the library counted in a part of its directory is not what is there. It goes by what is
+    /// there from now on.
+    #[non_exhaustive]
+    LedgerOff {
+        /// Which part.
+        area: SpaceArea,
+        /// What was counted.
+        counted_bytes: u64,
+        /// What is there.
+        found_bytes: u64,
     },
     /// The local disk failed; what was to be done is tried again.
     #[non_exhaustive]

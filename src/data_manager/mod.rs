@@ -18,6 +18,7 @@
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
 mod assigning;
+mod auditing;
 mod builder;
 mod checking;
 mod chunk_task;
@@ -46,7 +47,7 @@ pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
 pub use stats::{
     ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost, ScrubStats,
-    StateCounts, Stats,
+    SpaceArea, SpaceShortage, SpaceStats, StateCounts, Stats,
 };
 
 use self::assigning::OpenAssignment;
@@ -148,6 +149,7 @@ impl DataManagerImpl {
 
     fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
         let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.store)?;
+        store.ledger().set_limits(builder.space);
         let mut planner = Planner::new(PlannerOptions {
             slots: builder.slots,
             slots_per_host: builder.slots_per_host.unwrap_or(usize::MAX),

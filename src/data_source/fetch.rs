@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::checksums::Checksums;
-use super::local::{Part, Progress, Staging, Version};
+use super::local::{Part, Progress, Refusal, Staging, Version};
 use super::rate::{RateFloor, RateWatch};
 use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
 use crate::data_chunk::{FileSpec, redact_url};
@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind};
 
 /// The copy buffer. `io::copy`'s 8 KiB cost a quarter more CPU.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// How much room a body of unknown length is given at a time.
+const RESERVED_BYTES: u64 = 8 << 20;
 
 /// A file that arrived whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +153,8 @@ impl Fetcher<'_> {
                     .set(fetched.len_bytes, Some(fetched.len_bytes));
                 return Ok(fetched);
             }
+            // Where there is no room, nobody is asked for what could not be kept.
+            _ if let Err(refusal) = part.space.look() => return Err(self.no_room(refusal)),
             Progress::Empty => (self.open(None)?, self.no_bytes()),
             Progress::Partial(version) => self.resume(&mut part, &version)?,
         };
@@ -160,6 +165,11 @@ impl Fetcher<'_> {
         }
         self.progress.set(part.len_bytes(), opened.total);
         let total = opened.total;
+        if let Some(total) = total {
+            let rest = total.saturating_sub(part.len_bytes());
+            let reserved = part.space.reserve(rest, rest);
+            reserved.map_err(|refusal| self.no_room(refusal))?;
+        }
         let version = opened.validator.map(|validator| Version {
             validator,
             total_bytes: total,
@@ -239,8 +249,20 @@ impl Fetcher<'_> {
         let mut lane = self.throttle.lane(self.cancel);
         let mut rate = RateWatch::new(self.rate_floor);
         loop {
-            let left = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
-            let room = lane.wait(buffer.len(), left);
+            if total.is_none() && part.space.reserved() == 0 {
+                let reserved = part.space.reserve(1, RESERVED_BYTES);
+                reserved.map_err(|refusal| self.no_room(refusal))?;
+            }
+            let (room, left) = match total {
+                Some(total) => (buffer.len(), total.saturating_sub(part.len_bytes())),
+                // No more than there is room for.
+                None => {
+                    let left = part.space.reserved();
+                    let room = usize::try_from(left).unwrap_or(usize::MAX);
+                    (room.min(buffer.len()), left)
+                }
+            };
+            let room = lane.wait(room, left);
             self.stop_if_cancelled()?;
             let asked = Instant::now();
             let count = match reader.read(&mut buffer[..room]) {
@@ -252,14 +274,14 @@ impl Fetcher<'_> {
             lane.took(count);
             // What the disk takes is not held against the source.
             let keeps_up = rate.keeps_up(asked.elapsed(), count as u64);
-            part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
-            sums.update(&buffer[..count]);
-            self.progress.add(count as u64);
-            if total.is_some_and(|total| part.len_bytes() > total) {
+            if total.is_some_and(|total| part.len_bytes() + count as u64 > total) {
                 part.restart().map_err(|e| self.disk(e))?;
                 let reason = "more bytes arrived than the source promised";
                 return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
             }
+            part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
+            sums.update(&buffer[..count]);
+            self.progress.add(count as u64);
             self.observer.arrived(count as u64);
             // What is all there was not too slow, and there is no rest to ask for.
             if !keeps_up && total != Some(part.len_bytes()) {
@@ -305,6 +327,14 @@ impl Fetcher<'_> {
     /// The local disk failed. That passes or is mended by a person; nothing about the source.
     fn disk(&self, error: Error) -> FetchFailure {
         Setback::transient(error.with_file(&self.file.name)).into()
+    }
+
+    /// There is no room for it on the disk. Where there never will be, no retry can help.
+    fn no_room(&self, refusal: Refusal) -> FetchFailure {
+        let Refusal { error, for_good } = refusal;
+        let mut setback = Setback::transient(error.with_file(&self.file.name));
+        setback.permanent = for_good;
+        setback.into()
     }
 
     /// The source answered, and it was of no use.

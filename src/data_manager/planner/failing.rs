@@ -1,14 +1,13 @@
-//! Attempts that failed: when the next one is due, what the failure says of the host and of the disk.
+//! Attempts that failed: when the next one is due, what the failure says of the host.
 
 use std::time::Duration;
 
 use super::entry::{Entry, Phase};
 use super::scheduler::{HostRef, Turn};
 use super::{Board, Moment, Planner, millis, shut_down};
-use crate::data_chunk::ChunkSpec;
 use crate::data_manager::events::Event;
 use crate::data_manager::transfer::Arrived;
-use crate::data_source::{FetchFailure, Setback, StagingKey};
+use crate::data_source::{FetchFailure, Setback};
 use crate::error::{Error, ErrorKind};
 
 /// How many wrong digests of one file mean that the source has something else.
@@ -65,7 +64,10 @@ impl Entry {
         };
         let (error, mut permanent) = (setback.error.with_chunk(id), setback.permanent);
         if error.kind() == ErrorKind::NoSpace {
-            board.space_is_short(now, &wanted.spec);
+            match permanent {
+                true => board.space_is_too_small(now, &wanted.spec),
+                false => board.space_is_short(now, &wanted.spec, &error),
+            }
         }
         if error.kind() == ErrorKind::Digest {
             permanent |= wanted.count_digest_failure(error.file()) >= DIGEST_FAILURES_MAX;
@@ -143,17 +145,6 @@ impl Entry {
             wanted.phase = Phase::Settling;
             self.settle(now, board);
         }
-    }
-}
-
-impl Board {
-    /// The disk is full. What earlier attempts left is the cheapest to give up: the others' at
-    /// first, and where that was not enough, all of it.
-    fn space_is_short(&mut self, now: Moment, spec: &ChunkSpec) {
-        let again = self.scheduler.looks_for_space();
-        let own = StagingKey::of(spec);
-        self.partials.clear(Some(&own).filter(|_| !again));
-        self.scheduler.space_is_short(now, &mut self.backoff);
     }
 }
 

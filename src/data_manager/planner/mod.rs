@@ -17,7 +17,8 @@
 //! | `calls.rs` | a chunk is wanted, unwanted, found damaged |
 //! | `found.rs` | chunks were found on disk; (what is known of those that nothing named since) |
 //! | `transfers.rs` | a job ended, a transfer ended, a slot is free |
-//! | `failing.rs` | an attempt failed, a host is given up or back, the disk is full |
+//! | `failing.rs` | an attempt failed, a host is given up or back |
+//! | `space.rs` | (asked by the others: the disk is full, or there is room again) |
 //! | `scheduler/` | (asked by the others: which file goes next, and which host is given a rest) |
 //! | `partials.rs` | (asked by the others: what earlier attempts left, and what of it has to go) |
 //! | `leaving.rs` | a reference was dropped, a removal or a tombstone is done |
@@ -32,6 +33,7 @@ mod found;
 mod leaving;
 mod partials;
 mod scheduler;
+mod space;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
@@ -47,11 +49,12 @@ use found::Found;
 pub(super) use partials::PartialLimits;
 use partials::Partials;
 use scheduler::Scheduler;
+use space::SpaceWatch;
 pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
-use super::stats::{ChunkStatus, Counters, LockHolds, ScrubStats, StateCounts, Stats};
+use super::stats::{ChunkStatus, Counters, LockHolds, ScrubStats, SpaceStats, StateCounts, Stats};
 use super::transfer::Transfer;
 use crate::data_chunk::ChunkId;
 use crate::data_source::{CancelToken, StagingKey, StoredChunk};
@@ -120,6 +123,7 @@ struct Board {
     scheduler: Scheduler,
     backoff: Backoff,
     partials: Partials,
+    space: SpaceWatch,
     /// When to look at an id again.
     due: BTreeSet<(Moment, ChunkId)>,
     /// The earliest time for which an alarm was asked.
@@ -157,6 +161,7 @@ impl Planner {
                     rng: fastrand::Rng::with_seed(options.seed),
                 },
                 partials: Partials::new(options.partials),
+                space: SpaceWatch::default(),
                 due: BTreeSet::new(),
                 alarm: None,
                 alarms: 0,
@@ -184,6 +189,7 @@ impl Planner {
         while let Some((stored, job)) = self.board.chores.pop() {
             self.board.act(Action::Leaving(stored, job));
         }
+        self.board.tell_of_space();
         self.board.set_alarm(now);
         std::mem::take(&mut self.board.actions)
     }
@@ -293,7 +299,11 @@ impl Planner {
             // Not the planner's to know.
             bandwidth_limit: None,
             partials: board.partials.counts(),
-            waits_for_space: board.scheduler.waits_for_space(),
+            // The rest is the ledger's.
+            space: SpaceStats {
+                waits_for: board.waits_for(),
+                ..SpaceStats::default()
+            },
             hosts_resting,
             resting_hosts,
             scrub: ScrubStats::default(),

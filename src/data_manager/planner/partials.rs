@@ -130,6 +130,13 @@ impl Partials {
         }
     }
 
+    /// It goes now: it is of no use.
+    pub(super) fn expire(&mut self, now: Moment, key: &StagingKey) {
+        if let Some(len_bytes) = self.take(key) {
+            self.put(now, *key, len_bytes, self.limits.age);
+        }
+    }
+
     /// It is being removed.
     pub(super) fn remove(&mut self, key: &StagingKey) {
         let len_bytes = self.take(key).unwrap_or(0);

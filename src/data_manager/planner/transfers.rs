@@ -102,9 +102,6 @@ impl Planner {
                 return false;
             };
             running.jobs -= 1;
-            if end == JobEnd::Done && file.is_some() {
-                board.scheduler.space_was_found();
-            }
             if end != JobEnd::Done {
                 running.stopped = true;
                 board.scheduler.stop(transfer.attempt);
@@ -138,6 +135,9 @@ impl Planner {
                 return;
             };
             board.partials.unblock(transfer.spec.id);
+            if end.result.is_ok() {
+                board.scheduler.space_was_found();
+            }
             let moved = end.left_behind.is_some();
             if let Some(stored) = end.left_behind {
                 entry.left_behind(stored, &mut running);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::DirLock;
 use super::layout::StagingKey;
+use super::{DirLock, Ledger};
 use crate::data_source::checksums::KeptChecksums;
 
 /// What the staging directories of one store share.
@@ -15,6 +15,8 @@ pub(super) struct StagingArea {
     /// Nobody else may open the data directory while a job could still write into it.
     pub(super) lock: Arc<DirLock>,
     pub(super) checksums: KeptChecksums,
+    /// Of the bytes in the data directory.
+    pub(super) ledger: Arc<Ledger>,
     /// The staging directories whose content is worth nothing, since a sync failed or something
     /// strange lies in them. They are cleared before they are used again; what is here is what
     /// could not be cleared at once. No IO under the lock.
@@ -22,10 +24,11 @@ pub(super) struct StagingArea {
 }
 
 impl StagingArea {
-    pub(super) fn new(lock: Arc<DirLock>) -> Self {
+    pub(super) fn new(lock: Arc<DirLock>, ledger: Arc<Ledger>) -> Self {
         StagingArea {
             lock,
             checksums: KeptChecksums::default(),
+            ledger,
             distrusted: Mutex::default(),
         }
     }

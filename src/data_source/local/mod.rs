@@ -12,8 +12,10 @@
 //! Called by the Data Manager's jobs on the blocking pool, and by `open`.
 
 mod area;
+mod audit;
 mod disk;
 mod layout;
+mod ledger;
 mod lock;
 mod manifest;
 mod names;
@@ -22,6 +24,7 @@ mod own;
 mod removal;
 mod scan;
 mod sealing;
+mod space;
 mod staging;
 mod stored;
 mod verification;
@@ -34,15 +37,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use area::StagingArea;
+pub use audit::SpaceArea;
+pub(crate) use audit::{Audit, Audited};
 use disk::{Dir, is_no_dir};
 use layout::BootTag;
 pub(crate) use layout::{Generation, StagingKey};
+pub(crate) use ledger::{Balance, Ledger, Refusal, SpaceLimits};
 pub(crate) use lock::DirLock;
 use manifest::{Manifest, damaged};
 pub use options::Durability;
 pub(crate) use options::StoreOptions;
 use own::OwnDirs;
 pub(crate) use scan::{Finding, FoundPartial, Scan};
+pub use space::SpaceShortage;
 pub(crate) use staging::{Part, Progress, Staging, Version};
 pub(crate) use stored::StoredChunk;
 pub(crate) use verification::Verification;
@@ -84,6 +91,12 @@ impl CommitError {
             left_behind: None,
         }
     }
+
+    /// Says what there is too little of where the disk is full.
+    pub(crate) fn explained(mut self, ledger: &Ledger) -> Self {
+        self.error = ledger.explain(self.error);
+        self
+    }
 }
 
 /// What became of a directory that was to be removed.
@@ -118,11 +131,12 @@ impl LocalDataSource {
         // Also if they were all there: whoever created them may not have got to the sync.
         root.sync_if_writable()?;
         let (scan, next) = scan::scan(&path, &own, findings)?;
+        let ledger = Ledger::open(&path, &own, &scan);
         let store = LocalDataSource {
             path,
             root,
             own,
-            area: Arc::new(StagingArea::new(Arc::new(lock))),
+            area: Arc::new(StagingArea::new(Arc::new(lock), ledger)),
             next_generation: AtomicU64::new(next),
             lasting_datasets: Mutex::default(),
         };
@@ -138,6 +152,11 @@ impl LocalDataSource {
     /// the guard protects.
     pub(crate) fn lock(&self) -> Arc<DirLock> {
         self.area.lock.clone()
+    }
+
+    /// How many bytes are in it, and how many may be.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.area.ledger
     }
 
     /// The staging directory of `spec`, with what an earlier attempt left in it.
@@ -175,18 +194,25 @@ impl LocalDataSource {
             CommitError::not_there(error)
         })?;
         let name = stored.dir();
+        let moving = self.ledger().moving();
         let renamed = (self.own.staging.get())
             .and_then(|staging| staging.rename_for_good(&key.dir(), &dataset, &name));
         match renamed {
-            Ok(()) => Ok(stored),
+            Ok(()) => {
+                moving.committed(key, &stored);
+                Ok(stored)
+            }
             Err(error) if dataset.stat(&name).is_err_and(|error| is_no_dir(&error)) => {
                 Err(CommitError::not_there(error))
             }
             // It is in its place, or may be, but would perhaps not be after a power cut.
-            Err(error) => Err(CommitError {
-                error,
-                left_behind: Some(stored),
-            }),
+            Err(error) => {
+                moving.committed(key, &stored);
+                Err(CommitError {
+                    error,
+                    left_behind: Some(stored),
+                })
+            }
         }
     }
 
@@ -235,9 +261,11 @@ impl LocalDataSource {
 
     /// Throws away what was staged.
     pub(crate) fn abandon(&self, key: &StagingKey) -> Result<(), Error> {
+        let moving = self.ledger().moving();
         for staging in self.own.staging.all() {
-            removal::remove_staged(&self.own, &staging, &key.dir())
+            let removed = removal::remove_staged(&self.own, &staging, &key.dir())
                 .map_err(|error| error.with_chunk(key.id))?;
+            moving.abandoned(*key, &removed);
         }
         self.area.cleared(key);
         Ok(())
@@ -275,7 +303,9 @@ impl LocalDataSource {
     /// Removes a chunk that nobody refers to any more. May be called again after an error.
     pub(crate) fn remove(&self, chunk: &StoredChunk) -> Result<Removed, Error> {
         let (trash, name) = (self.own.trash.get()?, chunk.dir());
+        let moving = self.ledger().moving();
         self.move_out(chunk, &trash)?;
+        moving.trashed(chunk, &name);
         let names = match chunk.contents() {
             Some(contents) => contents
                 .files
@@ -285,6 +315,7 @@ impl LocalDataSource {
             None => Manifest::names_in(&trash, &name)?,
         };
         let removed = removal::remove_listed(&self.own, &trash, &name, &names)?;
+        moving.removed(&name, &removed);
         self.exhume(chunk)?;
         Ok(removed)
     }
@@ -292,7 +323,9 @@ impl LocalDataSource {
     /// Moves a chunk that does not add up, and that nobody refers to any more, out of the way.
     pub(crate) fn quarantine(&self, chunk: &StoredChunk) -> Result<PathBuf, Error> {
         let (quarantine, name) = (self.own.quarantine.get()?, chunk.dir());
+        let moving = self.ledger().moving();
         self.move_out(chunk, &quarantine)?;
+        moving.quarantined(chunk, &quarantine.path().join(&name));
         self.exhume(chunk)?;
         if let Ok(dir) = quarantine.open(&name) {
             removal::disguise(&dir)?;
@@ -331,7 +364,7 @@ impl LocalDataSource {
 
     /// Removes what earlier runs left in the trash.
     pub(crate) fn empty_trash(&self) -> Result<(), Error> {
-        removal::empty_trash(&self.own)
+        removal::empty_trash(&self.own, self.ledger())
     }
 }
 

@@ -7,11 +7,11 @@
 
 use std::io;
 
-use super::Removed;
 use super::disk::{Dir, is_no_dir};
 use super::layout::{ChunkName, StagingKey};
 use super::manifest::Manifest;
 use super::own::OwnDirs;
+use super::{Ledger, Removed};
 use crate::data_chunk::{MANIFEST_NAME, PARTS_NAME};
 use crate::error::Error;
 
@@ -47,7 +47,7 @@ pub(super) fn disguise(dir: &Dir) -> Result<(), Error> {
 
 /// Removes what is in the trash and is ours, and finishes what was begun in the quarantine. Goes on
 /// after an error, and returns the first.
-pub(super) fn empty_trash(own: &OwnDirs) -> Result<(), Error> {
+pub(super) fn empty_trash(own: &OwnDirs, ledger: &Ledger) -> Result<(), Error> {
     let mut outcome = Ok(());
     for quarantine in own.quarantine.all() {
         outcome = outcome.and(finish_quarantine(&quarantine));
@@ -61,7 +61,7 @@ pub(super) fn empty_trash(own: &OwnDirs) -> Result<(), Error> {
                 for entry in entries.iter().filter(|entry| entry.is_dir()) {
                     let emptied = entry
                         .text()
-                        .map_or(Ok(()), |name| empty_trash_entry(own, &trash, name));
+                        .map_or(Ok(()), |name| empty_trash_entry(own, ledger, &trash, name));
                     outcome = outcome.and(emptied);
                 }
             }
@@ -85,15 +85,18 @@ fn finish_quarantine(quarantine: &Dir) -> Result<(), Error> {
     outcome
 }
 
-fn empty_trash_entry(own: &OwnDirs, trash: &Dir, name: &str) -> Result<(), Error> {
-    if StagingKey::parse(name).is_some() {
-        remove_staged(own, trash, name)
+fn empty_trash_entry(own: &OwnDirs, ledger: &Ledger, trash: &Dir, name: &str) -> Result<(), Error> {
+    let moving = ledger.moving();
+    let removed = if StagingKey::parse(name).is_some() {
+        remove_staged(own, trash, name)?
     } else if ChunkName::parse(name).is_some() {
         let names = Manifest::names_in(trash, name)?;
-        remove_listed(own, trash, name, &names).map(drop)
+        remove_listed(own, trash, name, &names)?
     } else {
-        Ok(())
-    }
+        return Ok(());
+    };
+    moving.removed(name, &removed);
+    Ok(())
 }
 
 /// Removes the directory `name` from the trash: the files that are ours, the manifest last, since
@@ -135,14 +138,14 @@ pub(super) fn remove_listed(
 
 /// Removes the staging directory `name` from `parent`. What is not ours is set aside: a directory
 /// deeper than ours go, or whatever is in the place of the whole.
-pub(super) fn remove_staged(own: &OwnDirs, parent: &Dir, name: &str) -> Result<(), Error> {
+pub(super) fn remove_staged(own: &OwnDirs, parent: &Dir, name: &str) -> Result<Removed, Error> {
     let removed = match parent.open(name) {
         Ok(dir) => clear(&dir, Some(PARTS_NAME)).and_then(|()| parent.remove_dir(name)),
         Err(error) => Err(error),
     };
     match removed {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(()) => Ok(Removed::Gone),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removed::Gone),
         Err(error) if is_foreign(&error) => set_aside(own, parent, name),
         Err(error) => Err(Error::io("remove a staging directory", error)),
     }
@@ -167,12 +170,13 @@ fn clear(dir: &Dir, ours: Option<&str>) -> io::Result<()> {
 }
 
 /// Moves something that is not ours to the quarantine, under a name that is free there.
-fn set_aside(own: &OwnDirs, parent: &Dir, name: &str) -> Result<(), Error> {
+fn set_aside(own: &OwnDirs, parent: &Dir, name: &str) -> Result<Removed, Error> {
     let quarantine = own.quarantine.get()?;
     let free = |name: &String| quarantine.stat(name).is_err_and(|error| is_no_dir(&error));
     let free = (1..=1000).map(|n| format!("{name}.{n}")).find(free);
     let to = free.unwrap_or_else(|| name.to_owned());
-    parent.rename_for_good(name, &quarantine, &to)
+    parent.rename_for_good(name, &quarantine, &to)?;
+    Ok(Removed::KeptForeign(quarantine.path().join(to)))
 }
 
 fn is_foreign(error: &io::Error) -> bool {

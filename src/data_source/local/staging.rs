@@ -23,6 +23,7 @@ use super::area::StagingArea;
 use super::boot_id;
 use super::disk::Dir;
 use super::layout::StagingKey;
+use super::ledger::{PartSpace, StagedSpace};
 use super::sealing::OpenStaging;
 use crate::data_chunk::PARTS_NAME;
 use crate::data_source::FetchedFile;
@@ -49,6 +50,7 @@ pub(crate) struct Staging {
     /// Nothing was there before: there is nothing to look for, and nothing to clear.
     pub(super) fresh: bool,
     area: Arc<StagingArea>,
+    space: Arc<StagedSpace>,
 }
 
 /// `_parts/<i>.json`.
@@ -85,6 +87,8 @@ pub(crate) struct Part {
     path: PathBuf,
     len_bytes: u64,
     area: Arc<StagingArea>,
+    /// What it takes of the disk.
+    pub(crate) space: PartSpace,
     /// Whether there is a record on disk.
     recorded: bool,
     /// What the record is to say, once it is clear that one is needed.
@@ -117,6 +121,7 @@ impl Staging {
             staging: staging.clone(),
             fresh: made && parts_made,
             area: area.clone(),
+            space: area.ledger.stage(key),
         })
     }
 
@@ -181,6 +186,7 @@ impl Staging {
             record_name: format!("{index}.json"),
             len_bytes: 0,
             area: self.area.clone(),
+            space: PartSpace::new(&self.space),
             recorded: false,
             to_record: None,
         };
@@ -281,6 +287,7 @@ impl Part {
             .and_then(|()| self.parts.remove_file(&self.name))
             .and_then(|()| self.parts.create_new(&self.name));
         self.file = made.map_err(|error| Error::io("restart a staged file", error))?;
+        self.space.dropped(self.len_bytes);
         (self.len_bytes, self.recorded) = (0, false);
         Ok(())
     }
@@ -299,18 +306,22 @@ impl Part {
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let len_bytes = self.len_bytes + bytes.len() as u64;
+        let mut len_bytes = self.len_bytes + bytes.len() as u64;
         if let Some(version) = self
             .to_record
             .take_if(|version| version.total_bytes != Some(len_bytes))
         {
             self.write_record(Some(version), None)?;
         }
-        self.file
-            .write_all(bytes)
-            .map_err(|error| Error::io("write a file", error))?;
+        let written = self.file.write_all(bytes);
+        // Of what failed, a part may be there.
+        if written.is_err() {
+            len_bytes = (self.file.metadata()).map_or(self.len_bytes, |file| file.len());
+        }
+        self.space
+            .appended(len_bytes.saturating_sub(self.len_bytes));
         self.len_bytes = len_bytes;
-        Ok(())
+        written.map_err(|error| Error::io("write a file", error))
     }
 
     /// The file is complete: makes its bytes last. After an error nothing of it is left.
@@ -333,7 +344,11 @@ impl Part {
     pub(crate) fn discard(self) {
         self.area.checksums.forget(&self.path);
         let record = self.parts.remove_file(&self.record_name);
-        if self.parts.remove_file(&self.name).and(record).is_err() {
+        let removed = self.parts.remove_file(&self.name);
+        if removed.is_ok() {
+            self.space.dropped(self.len_bytes);
+        }
+        if removed.and(record).is_err() {
             self.area.distrust(self.key);
         }
     }

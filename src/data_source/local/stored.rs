@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::disk::Dir;
@@ -36,6 +36,8 @@ struct Shared {
     contents: OnceLock<Contents>,
     /// How far the check behind the start is with it: one of the constants below.
     check: AtomicU8,
+    /// It was renamed away, and the ledger knows.
+    left: AtomicBool,
 }
 
 /// Not checked, and nobody found it.
@@ -93,6 +95,7 @@ impl StoredChunk {
             path: OnceLock::new(),
             contents: contents.into(),
             check: AtomicU8::new(CHECKED),
+            left: AtomicBool::new(false),
         };
         StoredChunk {
             spec,
@@ -111,6 +114,7 @@ impl StoredChunk {
             path: OnceLock::new(),
             contents: OnceLock::new(),
             check: AtomicU8::new(UNCHECKED),
+            left: AtomicBool::new(false),
         };
         StoredChunk {
             spec: Arc::new(ChunkSpec::found(ids, name.block_range, name.fingerprint)),
@@ -222,6 +226,7 @@ impl StoredChunk {
             path: OnceLock::new(),
             contents: self.shared.contents.clone(),
             check: AtomicU8::new(CHECKED),
+            left: AtomicBool::new(false),
         };
         StoredChunk {
             spec: self.spec.clone(),
@@ -237,6 +242,11 @@ impl StoredChunk {
             || check.compare_exchange(UNCHECKED, ASKED_FOR, Ordering::Relaxed, Ordering::Relaxed);
         // The look comes first: once all are checked, a find writes nothing here.
         check.load(Ordering::Relaxed) == UNCHECKED && asks().is_ok()
+    }
+
+    /// Says that it was renamed away; true the first time.
+    pub(super) fn leaves_its_place(&self) -> bool {
+        !self.shared.left.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn is_checked(&self) -> bool {

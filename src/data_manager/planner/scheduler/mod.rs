@@ -4,7 +4,8 @@
 //! are for. A free slot is given by these rules, in this order:
 //!
 //! 0. While the disk is full nobody gets any, until something was removed or a time has passed;
-//!    then one file at a time, until one has arrived.
+//!    then one file at a time, and those of one chunk before those of the next, until a chunk is
+//!    whole.
 //! 1. A host that rests, or that has as many files in flight as it may, gets none.
 //! 2. A chunk that somebody wants now ([`Priority::High`]) goes before others; then one that was
 //!    never tried before one that failed.
@@ -52,6 +53,9 @@ const BEGUN_PER_SLOT: usize = 4;
 /// From how many for each slot on those that have begun go first, before others of their datasets.
 const BEGUN_FIRST_PER_SLOT: usize = 2;
 
+/// How many chunks are refused room, one after the other, before the next rest.
+const REFUSALS_MAX: u32 = 16;
+
 /// Who gets a free slot.
 pub(super) enum Grant {
     /// A chunk that waits: its transfer is to begin. It has no file in flight by that.
@@ -93,6 +97,8 @@ pub(super) struct Scheduler {
     hosts: Hosts,
     /// Whether the disk has room.
     space: Health,
+    /// How many were told that it has none since it was last tried.
+    refusals: u32,
     begun: Vec<Begun>,
     flights: Vec<Flight>,
     /// How many chunks wait in each tier.
@@ -112,6 +118,7 @@ impl Scheduler {
             slots,
             hosts: Hosts::new(per_host),
             space: Health::Well { silences: 0 },
+            refusals: 0,
             begun: Vec::new(),
             flights: Vec::new(),
             waiting: [0; TIERS],
@@ -199,6 +206,8 @@ impl Scheduler {
         }
         let begun = self.next_begun();
         let newcomer = self.next_newcomer();
+        // Two that have the halves of what there is room for would wait for each other.
+        let newcomer = newcomer.filter(|_| begun.is_none() || !self.looks_for_space());
         match (begun, newcomer) {
             (Some((at, _)), Some((tier, dataset, _)))
                 if self.begun_goes_first(at, tier, dataset) =>
@@ -335,8 +344,14 @@ impl Scheduler {
         }
     }
 
-    /// The disk is full.
-    pub(super) fn space_is_short(&mut self, now: Moment, backoff: &mut Backoff) {
+    /// The disk is full; or, where it was only `refused`, there was no room for this chunk, which
+    /// cost nothing to hear: there may be for a smaller one.
+    pub(super) fn space_is_short(&mut self, now: Moment, refused: bool, backoff: &mut Backoff) {
+        if refused && self.looks_for_space() && self.refusals < REFUSALS_MAX {
+            self.refusals += 1;
+            return;
+        }
+        self.refusals = 0;
         self.space.fail(now, |rests| backoff.rest(rests));
     }
 
@@ -345,15 +360,14 @@ impl Scheduler {
         self.space.wake();
     }
 
-    /// A file arrived whole.
+    /// A chunk is whole and in its place.
     pub(super) fn space_was_found(&mut self) {
         self.space = Health::Well { silences: 0 };
     }
 
-    /// Whether something waits for it.
-    pub(super) fn waits_for_space(&self) -> bool {
-        let idle = self.flights.is_empty() && self.waiting.iter().all(|waiting| *waiting == 0);
-        self.space.is_resting() || !self.space.is_unremarkable() && !idle
+    /// Whether there was too little of it when somebody last needed some.
+    pub(super) fn is_short_of_space(&self) -> bool {
+        !self.space.is_unremarkable()
     }
 
     /// Whether one file at a time finds out if there is space again.

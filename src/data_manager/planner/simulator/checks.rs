@@ -99,7 +99,7 @@ impl World {
         let all = self.life.in_flight.len();
         hold!(self, all <= self.slots, "{all} files in flight");
         let scheduler = &self.planner.board.scheduler;
-        let space = !scheduler.waits_for_space() || all == 1;
+        let space = !scheduler.is_short_of_space() || all == 1;
         hold!(self, space, "{all} files in flight, and the disk is full");
         hold!(
             self,

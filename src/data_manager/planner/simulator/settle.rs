@@ -121,7 +121,7 @@ impl World {
         let mut was_full = false;
         loop {
             waits_until = waits_until.max(self.longest_wait());
-            if !was_full && self.planner.board.scheduler.waits_for_space() {
+            if !was_full && self.planner.board.scheduler.is_short_of_space() {
                 (was_full, bound) = (true, bound + one_by_one);
             }
             let reached = (0..self.profile.ids).all(|n| self.is_reached(n));
