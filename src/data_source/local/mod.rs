@@ -23,6 +23,7 @@ mod scan;
 mod sealing;
 mod staging;
 mod stored;
+mod sync_group;
 
 use std::collections::HashSet;
 use std::fs;
