@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::DirLock;
+use super::late::Held;
 use super::layout::StagingKey;
 use crate::data_source::checksums::KeptChecksums;
 
@@ -15,6 +16,8 @@ pub(super) struct StagingArea {
     /// Nobody else may open the data directory while a job could still write into it.
     pub(super) lock: Arc<DirLock>,
     pub(super) checksums: KeptChecksums,
+    /// Small files that are open until their chunk is committed.
+    pub(super) held: Arc<Held>,
     /// The staging directories whose content is worth nothing, since a sync failed or something
     /// strange lies in them. They are cleared before they are used again; what is here is what
     /// could not be cleared at once. No IO under the lock.
@@ -26,6 +29,7 @@ impl StagingArea {
         StagingArea {
             lock,
             checksums: KeptChecksums::default(),
+            held: Arc::default(),
             distrusted: Mutex::default(),
         }
     }

@@ -13,6 +13,7 @@
 
 mod area;
 mod disk;
+mod late;
 mod layout;
 mod lock;
 mod manifest;
@@ -25,12 +26,12 @@ mod staging;
 mod stored;
 mod sync_group;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use area::StagingArea;
 use disk::{Dir, is_no_dir};
@@ -63,8 +64,9 @@ pub struct LocalDataSource {
     area: Arc<StagingArea>,
     /// The next generation to commit; greater than any that is on disk.
     next_generation: AtomicU64,
-    /// The dataset directories whose entries are known to last. No IO under the lock.
-    lasting_datasets: Mutex<HashSet<String>>,
+    /// The dataset directories whose entries are known to last; chunks that are committed at the same
+    /// time share the handle, and with it the sync. No IO under the lock.
+    lasting_datasets: Mutex<HashMap<String, Weak<Dir>>>,
 }
 
 /// A commit that failed.
@@ -156,7 +158,7 @@ impl LocalDataSource {
     }
 
     /// Makes a staged chunk whole and lets it appear. `fetched` is in the order of `spec.files`;
-    /// the files' own bytes were made to last when they were complete.
+    /// the bytes of large files were made to last when they were complete.
     pub(crate) fn commit(
         &self,
         staging: &Staging,
@@ -192,7 +194,7 @@ impl LocalDataSource {
         staging: &Staging,
         spec: &Arc<ChunkSpec>,
         fetched: &[FetchedFile],
-    ) -> Result<(StoredChunk, Dir), Error> {
+    ) -> Result<(StoredChunk, Arc<Dir>), Error> {
         let open = staging.open()?;
         let (dir, parts) = (&open.dir, &open.parts);
         let in_order = || spec.files.iter().zip(fetched).enumerate();
@@ -219,13 +221,19 @@ impl LocalDataSource {
 
     /// Creates a dataset's directory and makes its entry last, once in this store's life: that it
     /// is there says nothing about whether it would be after a power cut.
-    fn make_dataset_dir(&self, name: &str) -> Result<Dir, Error> {
+    fn make_dataset_dir(&self, name: &str) -> Result<Arc<Dir>, Error> {
+        let shared = self.lasting_datasets.lock().get(name).map(Weak::upgrade);
+        if let Some(Some(dir)) = shared {
+            return Ok(dir);
+        }
         let (dir, made) = (self.root.make(name))
             .map_err(|error| Error::io(format_args!("create the directory {name}"), error))?;
-        if made || !self.lasting_datasets.lock().contains(name) {
+        if made || shared.is_none() {
             self.root.sync_change()?;
-            self.lasting_datasets.lock().insert(name.to_owned());
         }
+        let dir = Arc::new(dir);
+        let mut lasting = self.lasting_datasets.lock();
+        lasting.insert(name.to_owned(), Arc::downgrade(&dir));
         Ok(dir)
     }
 
