@@ -20,7 +20,7 @@ use super::options::Durability;
 use crate::error::Error;
 
 /// How many files of a store are kept open for that; those beyond it are synced when they are whole.
-const HELD_MAX: usize = 256;
+const HELD_MAX: usize = 128;
 
 /// How many files are kept open, of all chunks of a store.
 #[derive(Debug, Default)]
