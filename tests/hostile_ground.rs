@@ -106,7 +106,8 @@ fn descriptors_go_by_the_slots_and_not_by_the_chunks() {
     }
     assert!(manager.wait_idle(DEADLINE));
     println!("{most} at the most, {} at rest", in_dir());
-    assert!(most <= 48, "{most} descriptors");
+    // Of small files that wait for their commit up to 128 are open, however many chunks there are.
+    assert!(most <= 48 + 128, "{most} descriptors");
     let guards: Vec<_> = (1..=200).map(|n| manager.get_chunk(&id(n))).collect();
     assert!(in_dir() <= 7, "{} descriptors at rest", in_dir());
     drop(guards);

@@ -1,10 +1,11 @@
 //! What the staging directories of one store share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::late::{Held, LateSyncs};
 use super::layout::StagingKey;
 use super::{DirLock, Ledger};
 use crate::data_source::checksums::KeptChecksums;
@@ -17,6 +18,11 @@ pub(super) struct StagingArea {
     pub(super) checksums: KeptChecksums,
     /// Of the bytes in the data directory.
     pub(super) ledger: Arc<Ledger>,
+    /// How many small files are open until their chunk is committed.
+    held: Arc<Held>,
+    /// Which: of a staging directory, over all attempts, since a later one goes on with the files that
+    /// an earlier one brought. Until the commit, or until what was staged goes. No IO under the lock.
+    late: Mutex<BTreeMap<StagingKey, Arc<LateSyncs>>>,
     /// The staging directories whose content is worth nothing, since a sync failed or something
     /// strange lies in them. They are cleared before they are used again; what is here is what
     /// could not be cleared at once. No IO under the lock.
@@ -29,6 +35,8 @@ impl StagingArea {
             lock,
             checksums: KeptChecksums::default(),
             ledger,
+            held: Arc::default(),
+            late: Mutex::default(),
             distrusted: Mutex::default(),
         }
     }
@@ -40,6 +48,20 @@ impl StagingArea {
     /// The directory is gone, or somewhere else.
     pub(super) fn cleared(&self, key: &StagingKey) {
         self.distrusted.lock().remove(key);
+        let late = self.late.lock().remove(key);
+        // It closes what is still open.
+        drop(late);
+    }
+
+    /// What of this staging directory is to be synced at the commit; nothing yet if it is a new one.
+    pub(super) fn late(&self, key: StagingKey, fresh: bool) -> Arc<LateSyncs> {
+        let new = Arc::new(LateSyncs::new(&self.held));
+        let mut late = self.late.lock();
+        let replaced = if fresh { late.remove(&key) } else { None };
+        let known = late.entry(key).or_insert(new).clone();
+        drop(late);
+        drop(replaced);
+        known
     }
 
     pub(super) fn distrust(&self, key: StagingKey) {

@@ -7,14 +7,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::options::{Durability, StoreOptions};
+use super::sync_group::SyncGroup;
 use crate::error::Error;
 
 /// An open directory. What it is moves with it when it is renamed.
@@ -24,6 +26,8 @@ pub(super) struct Dir {
     /// Where it was when it was opened: for messages, never to reach it.
     path: PathBuf,
     options: StoreOptions,
+    /// Whoever changed something in it through this handle syncs it together with all others that did.
+    changes: SyncGroup,
 }
 
 /// What a name stands for; a link is a link.
@@ -81,6 +85,7 @@ impl Dir {
             handle,
             path: path.to_owned(),
             options,
+            changes: SyncGroup::default(),
         })
     }
 
@@ -103,6 +108,7 @@ impl Dir {
             handle,
             path: self.path.join(name),
             options: self.options,
+            changes: SyncGroup::default(),
         })
     }
 
@@ -253,12 +259,16 @@ impl Dir {
 
     /// The same, and makes both changes last.
     pub(super) fn rename_for_good(&self, from: &str, to_dir: &Dir, to: &str) -> Result<(), Error> {
+        let (before_from, before_to) = (self.changes.look(), to_dir.changes.look());
         self.rename(from, to_dir, to)
             .map_err(|error| Error::io(format_args!("rename {from}"), error))?;
+        if self.options.durability != Durability::Full {
+            return Ok(());
+        }
         // The new entry first: between the two syncs there may be both names or the new one after
         // a power cut, never none.
-        to_dir.sync_change()?;
-        self.sync_change()
+        to_dir.changes.sync(before_to, || to_dir.sync())?;
+        self.changes.sync(before_from, || self.sync())
     }
 
     /// Writes a new file, which lasts once it and its entry are synced.
@@ -281,7 +291,7 @@ impl Dir {
         if self.options.durability != Durability::Full {
             return Ok(());
         }
-        self.sync()
+        self.changes.sync(self.changes.look(), || self.sync())
     }
 
     /// Makes the data of a file in it last that a rename is going to publish. After an error the
@@ -329,6 +339,13 @@ impl Dir {
         let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
         Ok(rustix::fs::flock(&self.handle, operation)?)
     }
+}
+
+/// Lets the file system begin to write what was appended from `offset` on, so that the sync waits for less.
+/// The interface for that waits for nothing but room in the disk's queue; it also lets go of what is written
+/// already, which is read from the disk then. Whether it does anything is its own affair: the sync is what counts.
+pub(super) fn begin_writing(file: &File, offset: u64, len: Option<NonZero<u64>>) {
+    let _ = rustix::fs::fadvise(file, offset, len, Advice::DontNeed);
 }
 
 fn sync_file(file: &File, what: &str) -> Result<(), Error> {

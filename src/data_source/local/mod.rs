@@ -14,6 +14,7 @@
 mod area;
 mod audit;
 mod disk;
+mod late;
 mod layout;
 mod ledger;
 mod lock;
@@ -27,14 +28,15 @@ mod sealing;
 mod space;
 mod staging;
 mod stored;
+mod sync_group;
 mod verification;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use area::StagingArea;
 pub use audit::SpaceArea;
@@ -72,8 +74,9 @@ pub struct LocalDataSource {
     area: Arc<StagingArea>,
     /// The next generation to commit; greater than any that is on disk.
     next_generation: AtomicU64,
-    /// The dataset directories whose entries are known to last. No IO under the lock.
-    lasting_datasets: Mutex<HashSet<String>>,
+    /// The dataset directories whose entries are known to last; chunks that are committed at the same
+    /// time share the handle, and with it the sync. No IO under the lock.
+    lasting_datasets: Mutex<HashMap<String, Weak<Dir>>>,
 }
 
 /// A commit that failed.
@@ -177,7 +180,7 @@ impl LocalDataSource {
     }
 
     /// Makes a staged chunk whole and lets it appear. `fetched` is in the order of `spec.files`;
-    /// the files' own bytes were made to last when they were complete.
+    /// the bytes of large files were made to last when they were complete.
     pub(crate) fn commit(
         &self,
         staging: &Staging,
@@ -200,6 +203,7 @@ impl LocalDataSource {
         match renamed {
             Ok(()) => {
                 moving.committed(key, &stored);
+                self.area.cleared(&key);
                 Ok(stored)
             }
             Err(error) if dataset.stat(&name).is_err_and(|error| is_no_dir(&error)) => {
@@ -208,6 +212,7 @@ impl LocalDataSource {
             // It is in its place, or may be, but would perhaps not be after a power cut.
             Err(error) => {
                 moving.committed(key, &stored);
+                self.area.cleared(&key);
                 Err(CommitError {
                     error,
                     left_behind: Some(stored),
@@ -222,7 +227,7 @@ impl LocalDataSource {
         staging: &Staging,
         spec: &Arc<ChunkSpec>,
         fetched: &[FetchedFile],
-    ) -> Result<(StoredChunk, Dir), Error> {
+    ) -> Result<(StoredChunk, Arc<Dir>), Error> {
         let open = staging.open()?;
         let (dir, parts) = (&open.dir, &open.parts);
         let in_order = || spec.files.iter().zip(fetched).enumerate();
@@ -249,13 +254,19 @@ impl LocalDataSource {
 
     /// Creates a dataset's directory and makes its entry last, once in this store's life: that it
     /// is there says nothing about whether it would be after a power cut.
-    fn make_dataset_dir(&self, name: &str) -> Result<Dir, Error> {
+    fn make_dataset_dir(&self, name: &str) -> Result<Arc<Dir>, Error> {
+        let shared = self.lasting_datasets.lock().get(name).map(Weak::upgrade);
+        if let Some(Some(dir)) = shared {
+            return Ok(dir);
+        }
         let (dir, made) = (self.root.make(name))
             .map_err(|error| Error::io(format_args!("create the directory {name}"), error))?;
-        if made || !self.lasting_datasets.lock().contains(name) {
+        if made || shared.is_none() {
             self.root.sync_change()?;
-            self.lasting_datasets.lock().insert(name.to_owned());
         }
+        let dir = Arc::new(dir);
+        let mut lasting = self.lasting_datasets.lock();
+        lasting.insert(name.to_owned(), Arc::downgrade(&dir));
         Ok(dir)
     }
 

@@ -17,7 +17,8 @@ pub(super) struct OpenStaging<'a> {
 }
 
 impl OpenStaging<'_> {
-    /// Writes the manifest, in place of one that an earlier attempt may have left.
+    /// Writes the manifest, in place of one that an earlier attempt may have left, and makes it and all
+    /// files last that were not synced yet.
     pub(super) fn write_manifest(&self, manifest: &[u8]) -> Result<(), Error> {
         if !self.staging.fresh {
             (self.dir.remove_file(MANIFEST_NAME))
@@ -25,7 +26,9 @@ impl OpenStaging<'_> {
         }
         let file = (self.dir.write_new(MANIFEST_NAME, manifest))
             .map_err(|error| Error::io("write the manifest", error))?;
-        self.trusted(self.dir.sync_contents_of(&file, "the manifest"))
+        let late = &self.staging.late;
+        let added = late.add(&self.dir, file, "the manifest");
+        self.trusted(added.and_then(|()| late.sync(&self.dir)))
     }
 
     /// Makes the names of the files and of the manifest last.

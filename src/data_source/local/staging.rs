@@ -13,6 +13,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,9 +22,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::area::StagingArea;
 use super::boot_id;
-use super::disk::Dir;
+use super::disk::{Dir, begin_writing};
+use super::late::LateSyncs;
 use super::layout::StagingKey;
 use super::ledger::{PartSpace, StagedSpace};
+use super::options::Durability;
 use super::sealing::OpenStaging;
 use crate::data_chunk::PARTS_NAME;
 use crate::data_source::FetchedFile;
@@ -33,15 +36,21 @@ use crate::error::Error;
 /// What the name of an arriving file ends in.
 pub(super) const PART_EXTENSION: &str = "part";
 
-/// The longest file that is fetched again rather than remembered, once it is complete.
+/// The longest file that is fetched again rather than remembered, once it is complete, and that is synced
+/// with the others of its chunk.
 const SMALL_FILE_BYTES: u64 = 256 * 1024;
+
+/// The writing of a longer file is begun each time that so much of it arrived, so that the sync at its end
+/// waits for the rest only.
+const WRITE_BEHIND_BYTES: u64 = 8 * 1024 * 1024;
 
 /// No record of ours is longer.
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
 
 /// The staging directory of one description. Its holder is the only one that writes there.
 ///
-/// Holds no handle of its own: any number of chunks may wait for their commit.
+/// Holds no handle of its own: any number of chunks may wait for their commit. Small files that are whole are held
+/// open, up to a number for the whole store (see [`LateSyncs`]).
 #[derive(Debug)]
 pub(crate) struct Staging {
     key: StagingKey,
@@ -49,6 +58,7 @@ pub(crate) struct Staging {
     staging: Arc<Dir>,
     /// Nothing was there before: there is nothing to look for, and nothing to clear.
     pub(super) fresh: bool,
+    pub(super) late: Arc<LateSyncs>,
     area: Arc<StagingArea>,
     space: Arc<StagedSpace>,
 }
@@ -86,6 +96,9 @@ pub(crate) struct Part {
     /// What its checksums are kept under.
     path: PathBuf,
     len_bytes: u64,
+    /// Up to where the file system was told to write.
+    begun_bytes: u64,
+    late: Arc<LateSyncs>,
     area: Arc<StagingArea>,
     /// What it takes of the disk.
     pub(crate) space: PartSpace,
@@ -116,10 +129,12 @@ impl Staging {
     ) -> io::Result<Self> {
         let (dir, made) = staging.make(key.dir())?;
         let (_, parts_made) = dir.make(PARTS_NAME)?;
+        let fresh = made && parts_made;
         Ok(Staging {
             key,
             staging: staging.clone(),
-            fresh: made && parts_made,
+            fresh,
+            late: area.late(key, fresh),
             area: area.clone(),
             space: area.ledger.stage(key),
         })
@@ -185,6 +200,8 @@ impl Staging {
             name,
             record_name: format!("{index}.json"),
             len_bytes: 0,
+            begun_bytes: 0,
+            late: self.late.clone(),
             area: self.area.clone(),
             space: PartSpace::new(&self.space),
             recorded: false,
@@ -288,7 +305,7 @@ impl Part {
             .and_then(|()| self.parts.create_new(&self.name));
         self.file = made.map_err(|error| Error::io("restart a staged file", error))?;
         self.space.dropped(self.len_bytes);
-        (self.len_bytes, self.recorded) = (0, false);
+        (self.len_bytes, self.begun_bytes, self.recorded) = (0, 0, false);
         Ok(())
     }
 
@@ -321,23 +338,37 @@ impl Part {
         self.space
             .appended(len_bytes.saturating_sub(self.len_bytes));
         self.len_bytes = len_bytes;
-        written.map_err(|error| Error::io("write a file", error))
+        written.map_err(|error| Error::io("write a file", error))?;
+        let waiting = len_bytes - self.begun_bytes;
+        if waiting >= WRITE_BEHIND_BYTES && self.parts.durability() != Durability::None {
+            begin_writing(&self.file, self.begun_bytes, NonZero::new(waiting));
+            self.begun_bytes = len_bytes;
+        }
+        Ok(())
     }
 
-    /// The file is complete: makes its bytes last. After an error nothing of it is left.
+    /// The file is complete: makes its bytes last, or sees to it that they do before the chunk is
+    /// committed. After an error nothing of it is left.
     pub(crate) fn complete(mut self, xxh3: u64) -> Result<FetchedFile, Error> {
+        let fetched = FetchedFile {
+            len_bytes: self.len_bytes,
+            xxh3,
+        };
+        // What has a record is believed by a later attempt, so it is synced first.
+        if !self.recorded && self.len_bytes <= SMALL_FILE_BYTES {
+            let added = self.late.add(&self.parts, self.file, "a fetched file");
+            if added.is_err() {
+                self.area.distrust(self.key);
+            }
+            return added.map(|()| fetched);
+        }
         if let Err(error) = self.parts.sync_contents_of(&self.file, "a fetched file") {
             self.discard();
             return Err(error);
         }
         // A record that says that the file is partial may not stay either.
-        if self.recorded || self.len_bytes > SMALL_FILE_BYTES {
-            self.write_record(None, Some(xxh3))?;
-        }
-        Ok(FetchedFile {
-            len_bytes: self.len_bytes,
-            xxh3,
-        })
+        self.write_record(None, Some(xxh3))?;
+        Ok(fetched)
     }
 
     /// Removes the file; the next attempt starts from nothing.

@@ -110,3 +110,28 @@ fn a_chunk_that_was_not_synced_says_in_which_boot() {
     assert_eq!(is_this_boot(boot_tag()), !boot_id().is_empty());
     assert!(!is_this_boot(boot_tag().wrapping_add(1)));
 }
+
+#[test]
+fn what_an_earlier_attempt_brought_is_synced_with_the_rest() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let bring = |staging: &Staging, index: usize| {
+        let (mut part, _) = staging.open_part(index).unwrap();
+        part.append(b"x").unwrap();
+        part.complete(xxh3_64(b"x")).unwrap()
+    };
+    let first = store.stage(&spec(1)).unwrap();
+    let a = bring(&first, 0);
+    drop(first);
+    // The second attempt is handed what the first one brought, and opens only what is missing.
+    let second = store.stage(&spec(1)).unwrap();
+    let b = bring(&second, 1);
+    assert_eq!(second.late.waiting(), 2);
+    store.commit(&second, &spec(1), &[a, b]).unwrap();
+    assert_eq!(second.late.waiting(), 0);
+
+    // What is given up holds nothing open.
+    bring(&store.stage(&spec(2)).unwrap(), 0);
+    store.abandon(&StagingKey::of(&spec(2))).unwrap();
+    assert_eq!(store.stage(&spec(2)).unwrap().late.waiting(), 0);
+}
