@@ -1,0 +1,3 @@
+pub(crate) fn run(_args: &[String]) -> anyhow::Result<()> {
+    Ok(())
+}

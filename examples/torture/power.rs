@@ -1,0 +1,413 @@
+//! Power cuts: a file system stops in the middle of the work, comes back, and what the store had
+//! acknowledged is held against what is there.
+//!
+//! A file in a loop mount holds an ext4 or xfs. A victim (this program again) works in it and says
+//! what it has heard. At a random moment the file system is shut down: what was not synced is lost,
+//! as after a power cut. It is mounted again, with another boot id; a stranger looks through the
+//! directory, then the store opens it. What a disk loses out of its own cache is not in this.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `options.rs` | the command line |
+//! | `sandbox.rs` | a mount namespace and a directory, which go with the process |
+//! | `image.rs` | the file system, its cuts, the boot id |
+//! | `world.rs` | which chunks there are, and their bytes |
+//! | `words.rs` | what the victim says, and what it promises |
+//! | `victim.rs` | the load |
+//! | `verifier.rs` | the look afterwards |
+
+mod image;
+mod options;
+pub(crate) mod sandbox;
+mod verifier;
+mod victim;
+mod words;
+mod world;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use image::{Boot, Cut, Image, Kind};
+use options::Options;
+use sandbox::{Sandbox, Side};
+use verifier::Findings;
+use victim::Orders;
+use words::{Due, Promises, Word};
+use world::World;
+
+/// The longest that a victim works.
+const LONGEST_LOAD: Duration = Duration::from_secs(3);
+/// How many of the same fault are told of one cut.
+const SHOWN: usize = 3;
+/// A process that has not opened the store by then never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
+    match args.split_first() {
+        Some((first, rest)) if first == "victim" => return victim::run(rest),
+        Some((first, rest)) if first == "verify" => return verifier::run(rest),
+        _ => {}
+    }
+    let mut tools = vec!["mkfs.ext4", "mkfs.xfs", "xfs_io"];
+    if args.iter().any(|arg| arg.starts_with("--plant-fault")) {
+        tools.push("strace");
+    }
+    let Side::Inside(sandbox, args) = sandbox::enter("power", &tools, args)? else {
+        return Ok(());
+    };
+    let Some(options) = Options::parse(args)? else {
+        println!("{}", options::HELP);
+        return Ok(());
+    };
+    cut_all(&sandbox, &options)
+}
+
+fn cut_all(sandbox: &Sandbox, options: &Options) -> anyhow::Result<()> {
+    println!(
+        "power: {} cuts a file system, durability {}, seed {}{}",
+        options.cuts,
+        options.durability,
+        options.seed,
+        match &options.fault {
+            Some(when) => format!(", syncs that do nothing: {when}"),
+            None => String::new(),
+        }
+    );
+    let world = World::make(&sandbox.path().join("sources"))?;
+    let mut boot = Boot::first(sandbox.path())?;
+    let mut red = Vec::new();
+    for kind in &options.kinds {
+        let mut image = Image::make(sandbox.path(), *kind)?;
+        let round = Round {
+            options,
+            world: &world,
+            data_dir: image.path().join("data"),
+        };
+        let figures = round.cut_often(*kind, &mut image, &mut boot)?;
+        println!("{}", figures.line(kind.name()));
+        if figures.faults() > 0 {
+            red.push(kind.name());
+        }
+    }
+    let again = format!(
+        "--durability {} --seed {}",
+        options.durability, options.seed
+    );
+    match (&options.fault, red.len()) {
+        (None, 0) => Ok(()),
+        (None, _) => bail!("failed on {}: torture power {again}", red.join(", ")),
+        (Some(_), found) if found == options.kinds.len() => {
+            println!(
+                "the planted fault was found on {}, as it should be",
+                red.join(" and ")
+            );
+            Ok(())
+        }
+        (Some(_), _) => bail!("the planted fault was not found everywhere: {again}"),
+    }
+}
+
+/// What was counted on one file system.
+#[derive(Debug, Default)]
+struct Figures {
+    cuts: u64,
+    /// Of them, while a start was seeing to what the one before had left.
+    in_recovery: u64,
+    /// Chunks that the victims heard were visible, and that were gone.
+    acknowledged: u64,
+    deleted: u64,
+    /// Chunks and deletes that were due after a cut, counted at each.
+    due: u64,
+    due_gone: u64,
+    lost: u64,
+    broken: u64,
+    came_back: u64,
+    other: u64,
+    /// The longest until a start had everything visible.
+    open_ms: u64,
+    took: Duration,
+}
+
+impl Figures {
+    fn faults(&self) -> u64 {
+        self.lost + self.broken + self.came_back + self.other
+    }
+
+    fn line(&self, name: &str) -> String {
+        format!(
+            "{name}: {} cuts ({} in a recovery) in {:.0} s; acknowledged {} chunks, {} deletes; \
+             due after the cuts {} and {}; lost {}, visible and broken {}, came back {}, other {}; \
+             longest open {} ms",
+            self.cuts,
+            self.in_recovery,
+            self.took.as_secs_f64(),
+            self.acknowledged,
+            self.deleted,
+            self.due,
+            self.due_gone,
+            self.lost,
+            self.broken,
+            self.came_back,
+            self.other,
+            self.open_ms,
+        )
+    }
+
+    fn note_promises(&mut self, promises: &Promises) {
+        for (_, due) in promises.all() {
+            self.due += u64::from(matches!(due, Due::There(_)));
+            self.due_gone += u64::from(due == Due::Gone);
+        }
+    }
+
+    fn note_findings(&mut self, cut: u64, findings: &Findings) {
+        self.open_ms = self.open_ms.max(findings.open_ms);
+        for (what, list, count) in [
+            ("lost", &findings.lost, &mut self.lost),
+            ("visible and broken", &findings.broken, &mut self.broken),
+            ("came back", &findings.came_back, &mut self.came_back),
+            ("other", &findings.other, &mut self.other),
+        ] {
+            *count += list.len() as u64;
+            for item in list.iter().take(SHOWN) {
+                println!("  cut {cut}: {what}: {item}");
+            }
+            if list.len() > SHOWN {
+                println!("  cut {cut}: {what}: and {} more", list.len() - SHOWN);
+            }
+        }
+    }
+}
+
+/// What every round on one file system has in common.
+struct Round<'a> {
+    options: &'a Options,
+    world: &'a World,
+    data_dir: PathBuf,
+}
+
+impl Round<'_> {
+    fn cut_often(&self, kind: Kind, image: &mut Image, boot: &mut Boot) -> anyhow::Result<Figures> {
+        let mut random = fastrand::Rng::with_seed(self.options.seed);
+        let mut promises = Promises::none();
+        let mut figures = Figures::default();
+        let started = Instant::now();
+        image.mount()?;
+        while figures.cuts < self.options.cuts {
+            for word in self.work_and_cut(image, &mut random)? {
+                figures.acknowledged += u64::from(matches!(word, Word::Have(_)));
+                figures.deleted += u64::from(matches!(word, Word::Gone(_)));
+                promises.note(word);
+            }
+            figures.cuts += 1;
+            back(image, boot)?;
+            if random.u8(..4) == 0 && figures.cuts < self.options.cuts {
+                self.recover_and_cut(image, &mut random)?;
+                figures.cuts += 1;
+                figures.in_recovery += 1;
+                back(image, boot)?;
+            }
+            figures.note_promises(&promises);
+            let findings = self.look(&promises)?;
+            figures.note_findings(figures.cuts, &findings);
+            promises.settle(&findings.visible);
+            if self.options.fault.is_some() && figures.faults() > 0 {
+                break;
+            }
+        }
+        figures.took = started.elapsed();
+        image.unmount()?;
+        println!("  {}: done", kind.name());
+        Ok(figures)
+    }
+
+    /// Lets a victim work, cuts the power, and returns all that it has said.
+    fn work_and_cut(&self, image: &Image, random: &mut fastrand::Rng) -> anyhow::Result<Vec<Word>> {
+        let mut victim = self.victim(random.u64(..), false)?;
+        // So many words, then a moment more. The sleep waits for nothing: it is what makes the
+        // moment of the cut a random one.
+        let deadline = Instant::now() + LONGEST_LOAD;
+        let mut words: Vec<Word> = Vec::new();
+        for _ in 0..random.usize(..400) {
+            match victim
+                .lines
+                .recv_timeout(deadline - Instant::now().min(deadline))
+            {
+                Ok(line) => words.extend(Word::parse(&line)),
+                Err(_) => break,
+            }
+        }
+        std::thread::sleep(Duration::from_micros(random.u64(..150_000)));
+        victim.is_alive(&self.complaints())?;
+        image.cut(which(random))?;
+        victim.end()?;
+        words.extend(victim.lines.iter().filter_map(|line| Word::parse(&line)));
+        self.no_panic()?;
+        Ok(words)
+    }
+
+    /// Cuts the power while a start sees to what the last cut left.
+    fn recover_and_cut(&self, image: &Image, random: &mut fastrand::Rng) -> anyhow::Result<()> {
+        let mut victim = self.victim(random.u64(..), true)?;
+        std::thread::sleep(Duration::from_micros(random.u64(..30_000)));
+        image.cut(which(random))?;
+        victim.end()?;
+        self.no_panic()
+    }
+
+    fn no_panic(&self) -> anyhow::Result<()> {
+        let said = std::fs::read_to_string(self.complaints())?;
+        ensure!(!said.contains("panicked"), "the victim panicked: {said}");
+        Ok(())
+    }
+
+    /// What the last victim wrote to stderr. After a cut every call fails, and it may say so; it may
+    /// not fall over.
+    fn complaints(&self) -> PathBuf {
+        self.world.sources().with_file_name("victim.stderr")
+    }
+
+    fn orders(&self, seed: u64, idle: bool) -> anyhow::Result<Vec<String>> {
+        Orders {
+            data_dir: self.data_dir.clone(),
+            sources: self.world.sources().to_owned(),
+            durability: self.options.durability.clone(),
+            seed,
+            idle,
+        }
+        .to_args()
+    }
+
+    fn victim(&self, seed: u64, idle: bool) -> anyhow::Result<Victim> {
+        let this = std::env::current_exe()?;
+        let mut command = match &self.options.fault {
+            None => Command::new(this),
+            // The call is not made, and its caller is told that all went well.
+            Some(when) => {
+                let syncs = "fsync,fdatasync,syncfs,sync_file_range";
+                let inject = format!("inject={syncs}:retval=0:when={when}");
+                let mut strace = Command::new("strace");
+                strace.args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null"]);
+                strace.args(["-e", &format!("trace={syncs}"), "-e", &inject]);
+                strace.arg(this);
+                strace
+            }
+        };
+        command
+            .args(["power", "victim"])
+            .args(self.orders(seed, idle)?);
+        Victim::start(command, self.complaints())
+    }
+
+    /// What a stranger and a start find.
+    fn look(&self, promises: &Promises) -> anyhow::Result<Findings> {
+        // Without syncs it is the start that sorts out what is broken.
+        let broken = match self.options.durability.as_str() {
+            "none" => Vec::new(),
+            _ => verifier::stranger(&self.data_dir)?,
+        };
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["power", "verify"])
+            .args(self.orders(0, false)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no stdin")?;
+        stdin.write_all(&serde_json::to_vec(promises)?)?;
+        drop(stdin);
+        let output = child.wait_with_output()?;
+        ensure!(
+            output.status.success(),
+            "the start failed: {}",
+            output.status
+        );
+        let mut findings: Findings = serde_json::from_slice(&output.stdout)?;
+        findings.broken.extend(broken);
+        Ok(findings)
+    }
+}
+
+/// The machine starts anew.
+fn back(image: &mut Image, boot: &mut Boot) -> anyhow::Result<()> {
+    image.unmount()?;
+    boot.again()?;
+    image.mount()
+}
+
+fn which(random: &mut fastrand::Rng) -> Cut {
+    if random.bool() {
+        Cut::Hard
+    } else {
+        Cut::JournalWritten
+    }
+}
+
+/// A process that works until it is ended.
+struct Victim {
+    child: Child,
+    /// Not the child's under strace. Absent once it has ended: the system may use it again.
+    pid: Option<String>,
+    lines: Receiver<String>,
+}
+
+impl Victim {
+    fn start(mut command: Command, complaints: PathBuf) -> anyhow::Result<Victim> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(complaints)?)
+            .spawn()?;
+        let lines = listen(child.stdout.take().context("no stdout")?);
+        let first = lines
+            .recv_timeout(PATIENCE)
+            .context("the victim says nothing")?;
+        let pid = first.strip_prefix("pid ").context("no pid")?.to_owned();
+        Ok(Victim {
+            child,
+            pid: Some(pid),
+            lines,
+        })
+    }
+
+    fn is_alive(&mut self, complaints: &Path) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            self.pid = None;
+            let said = std::fs::read_to_string(complaints)?;
+            bail!("the victim ended by itself, {status}: {said}");
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        if let Some(pid) = self.pid.take() {
+            sandbox::run("kill", &["-KILL", &pid])?;
+            self.child.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// What it says, line by line, until it ends.
+fn listen(stdout: ChildStdout) -> Receiver<String> {
+    let (said, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if said.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
