@@ -15,7 +15,9 @@
 //! | `words.rs` | what the victim says, and what it promises |
 //! | `victim.rs` | the load |
 //! | `verifier.rs` | the look afterwards |
+//! | `figures.rs` | what was counted |
 
+mod figures;
 mod image;
 mod options;
 pub(crate) mod sandbox;
@@ -33,18 +35,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use figures::Figures;
 use image::{Boot, Cut, Image, Kind};
 use options::Options;
 use sandbox::{Sandbox, Side};
 use verifier::Findings;
 use victim::Orders;
-use words::{Due, Promises, Word};
+use words::{Promises, Word};
 use world::World;
 
 /// The longest that a victim works.
 const LONGEST_LOAD: Duration = Duration::from_secs(3);
-/// How many of the same fault are told of one cut.
-const SHOWN: usize = 3;
 /// A process that has not opened the store by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -110,78 +111,6 @@ fn cut_all(sandbox: &Sandbox, options: &Options) -> anyhow::Result<()> {
             Ok(())
         }
         (Some(_), _) => bail!("the planted fault was not found everywhere: {again}"),
-    }
-}
-
-/// What was counted on one file system.
-#[derive(Debug, Default)]
-struct Figures {
-    cuts: u64,
-    /// Of them, while a start was seeing to what the one before had left.
-    in_recovery: u64,
-    /// Chunks that the victims heard were visible, and that were gone.
-    acknowledged: u64,
-    deleted: u64,
-    /// Chunks and deletes that were due after a cut, counted at each.
-    due: u64,
-    due_gone: u64,
-    lost: u64,
-    broken: u64,
-    came_back: u64,
-    other: u64,
-    /// The longest until a start had everything visible.
-    open_ms: u64,
-    took: Duration,
-}
-
-impl Figures {
-    fn faults(&self) -> u64 {
-        self.lost + self.broken + self.came_back + self.other
-    }
-
-    fn line(&self, name: &str) -> String {
-        format!(
-            "{name}: {} cuts ({} in a recovery) in {:.0} s; acknowledged {} chunks, {} deletes; \
-             due after the cuts {} and {}; lost {}, visible and broken {}, came back {}, other {}; \
-             longest open {} ms",
-            self.cuts,
-            self.in_recovery,
-            self.took.as_secs_f64(),
-            self.acknowledged,
-            self.deleted,
-            self.due,
-            self.due_gone,
-            self.lost,
-            self.broken,
-            self.came_back,
-            self.other,
-            self.open_ms,
-        )
-    }
-
-    fn note_promises(&mut self, promises: &Promises) {
-        for (_, due) in promises.all() {
-            self.due += u64::from(matches!(due, Due::There(_)));
-            self.due_gone += u64::from(due == Due::Gone);
-        }
-    }
-
-    fn note_findings(&mut self, cut: u64, findings: &Findings) {
-        self.open_ms = self.open_ms.max(findings.open_ms);
-        for (what, list, count) in [
-            ("lost", &findings.lost, &mut self.lost),
-            ("visible and broken", &findings.broken, &mut self.broken),
-            ("came back", &findings.came_back, &mut self.came_back),
-            ("other", &findings.other, &mut self.other),
-        ] {
-            *count += list.len() as u64;
-            for item in list.iter().take(SHOWN) {
-                println!("  cut {cut}: {what}: {item}");
-            }
-            if list.len() > SHOWN {
-                println!("  cut {cut}: {what}: and {} more", list.len() - SHOWN);
-            }
-        }
     }
 }
 
