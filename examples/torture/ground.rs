@@ -45,10 +45,12 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// They wait more than they work.
 const AT_A_TIME: usize = 4;
 
-/// A check: what it is called, and what it does. What it returns is worth saying.
+/// What a check does. What it returns is worth saying.
+type Action = dyn Fn(&Ground) -> anyhow::Result<String>;
+
 struct Check {
     name: String,
-    run: Box<dyn Fn(&Ground) -> anyhow::Result<String>>,
+    run: Box<Action>,
 }
 
 fn checks() -> Vec<Check> {
@@ -75,6 +77,10 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     match args {
         [first, name, dir] if first == "check" => return one(name, dir.as_ref()),
         [first, dir] if first == "nobody" => return rights::as_nobody(dir.as_ref()),
+        [help] if help == "--help" => {
+            println!("{HELP}");
+            return Ok(());
+        }
         _ => {}
     }
     let Side::Inside(sandbox, args) = sandbox::enter("ground", &["setpriv", "mknod"], args)? else {
@@ -86,10 +92,6 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         [only, text] if only == "--only" => names.retain(|name| name.contains(text)),
         [list] if list == "--list" => {
             println!("{}", names.join("\n"));
-            return Ok(());
-        }
-        [help] if help == "--help" => {
-            println!("{HELP}");
             return Ok(());
         }
         _ => bail!("unknown arguments {}; try --help", args.join(" ")),

@@ -59,14 +59,14 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     if args.iter().any(|arg| arg.starts_with("--plant-fault")) {
         tools.push("strace");
     }
+    if args.iter().any(|arg| arg == "--help") {
+        println!("{}", options::HELP);
+        return Ok(());
+    }
     let Side::Inside(sandbox, args) = sandbox::enter("power", &tools, args)? else {
         return Ok(());
     };
-    let Some(options) = Options::parse(args)? else {
-        println!("{}", options::HELP);
-        return Ok(());
-    };
-    cut_all(&sandbox, &options)
+    cut_all(&sandbox, &Options::parse(args)?)
 }
 
 fn cut_all(sandbox: &Sandbox, options: &Options) -> anyhow::Result<()> {
@@ -173,6 +173,9 @@ impl Round<'_> {
             }
         }
         std::thread::sleep(Duration::from_micros(random.u64(..150_000)));
+        if random.bool() {
+            write_back_some(&self.data_dir, random);
+        }
         victim.is_alive(&self.complaints())?;
         image.cut(which(random))?;
         victim.end()?;
@@ -259,6 +262,19 @@ impl Round<'_> {
         let mut findings: Findings = serde_json::from_slice(&output.stdout)?;
         findings.broken.extend(broken);
         Ok(findings)
+    }
+}
+
+/// The kernel may write back what it likes, in any order: one file of a chunk and not the other. What
+/// the victim has removed meanwhile is passed over.
+fn write_back_some(dir: &Path, random: &mut fastrand::Rng) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        if path.is_dir() {
+            write_back_some(&path, random);
+        } else if random.u8(..3) == 0 {
+            let _ = File::open(&path).and_then(|file| file.sync_data());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A disk without room: downloads wait and say why, deletes go on, and it goes on by itself.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use data_manager::data_manager::DataManagerImpl;
@@ -115,7 +116,7 @@ fn deletes_make_room(
     Ok(format!("waits for {reason}"))
 }
 
-fn fill_with_bytes(room: &std::path::Path) -> anyhow::Result<()> {
+fn fill_with_bytes(room: &Path) -> anyhow::Result<()> {
     let mut at = 1 << 20;
     // Down to the last page.
     for count in 0.. {
@@ -131,16 +132,16 @@ fn fill_with_bytes(room: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fill_with_files(room: &std::path::Path) -> anyhow::Result<()> {
-    for count in 0.. {
-        if fs::write(room.join(format!("ballast-{count}")), "").is_err() {
-            break;
-        }
-    }
+fn fill_with_files(room: &Path) -> anyhow::Result<()> {
+    let ballast = |count| fs::write(room.join(format!("ballast-{count}")), "");
+    let made = (0..10_000)
+        .take_while(|count| ballast(*count).is_ok())
+        .count();
+    ensure!(made < 10_000, "no end of inodes");
     Ok(())
 }
 
-fn clear_ballast(room: &std::path::Path) -> anyhow::Result<()> {
+fn clear_ballast(room: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(room)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with("ballast") {
@@ -154,7 +155,7 @@ fn somebody_makes_room(
     ground: &Ground,
     options: &str,
     chunk: impl Fn(u8) -> Chunk,
-    fill: fn(&std::path::Path) -> anyhow::Result<()>,
+    fill: fn(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<String> {
     mount(ground, options)?;
     let manager = ground.open()?;
@@ -177,7 +178,7 @@ fn somebody_makes_room(
 fn start_when_full(
     ground: &Ground,
     options: &str,
-    fill: fn(&std::path::Path) -> anyhow::Result<()>,
+    fill: fn(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<String> {
     mount(ground, options)?;
     ground.prepare(&[0, 1])?;

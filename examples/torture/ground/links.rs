@@ -145,13 +145,14 @@ fn others_are_there(
     if place != Place::Dataset {
         others.push(0);
     }
-    let in_chunk = [
+    let about_1 = [
+        Place::Own("_quarantine"),
         Place::Dataset,
         Place::Chunk,
         Place::DataFile,
         Place::Manifest,
     ];
-    if !in_chunk.contains(&place) {
+    if !about_1.contains(&place) {
         others.push(1);
     }
     for n in others {

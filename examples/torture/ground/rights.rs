@@ -19,7 +19,7 @@ pub(super) fn checks() -> Vec<Check> {
     vec![
         Check::new("a read-only mount", read_only),
         Check::new("another user, a chunk that it may not enter", |ground| {
-            another_user(ground, |dir| dir.to_owned())
+            another_user(ground, Path::to_owned)
         }),
         Check::new("another user, a manifest that it may not read", |ground| {
             another_user(ground, |dir| dir.join("_chunk.json"))
@@ -80,7 +80,7 @@ fn another_user(ground: &Ground, what: fn(&Path) -> std::path::PathBuf) -> anyho
     run("chown", &["-R", "65534:65534", text(&ground.room()?)?])?;
     let closed = what(&ground.chunk_dir(1)?);
     chown(&closed, Some(0), Some(0))?;
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0))?;
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000))?;
     // As that user: a process of its own.
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])

@@ -32,8 +32,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `None` if the command line asks for help.
-    pub(crate) fn parse(args: &[String]) -> anyhow::Result<Option<Options>> {
+    pub(crate) fn parse(args: &[String]) -> anyhow::Result<Options> {
         let mut options = Options {
             kinds: vec![Kind::Ext4, Kind::Xfs],
             cuts: 50,
@@ -45,7 +44,6 @@ impl Options {
         while let Some(arg) = args.next() {
             let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
             match arg.as_str() {
-                "--help" | "-h" => return Ok(None),
                 "--fs" => options.kinds = kinds(value()?)?,
                 "--cuts" => options.cuts = value()?.parse().context("--cuts")?,
                 "--durability" => options.durability.clone_from(value()?),
@@ -58,7 +56,7 @@ impl Options {
             }
         }
         durability(&options.durability)?;
-        Ok(Some(options))
+        Ok(options)
     }
 }
 
