@@ -40,7 +40,7 @@ use image::{Boot, Cut, Image, Kind};
 use options::Options;
 use sandbox::{Sandbox, Side};
 use verifier::Findings;
-use victim::Orders;
+use victim::{Kind as Load, Orders, QUIET};
 use words::{Promises, Word};
 use world::World;
 
@@ -158,35 +158,35 @@ impl Round<'_> {
 
     /// Lets a victim work, cuts the power, and returns all that it has said.
     fn work_and_cut(&self, image: &Image, random: &mut fastrand::Rng) -> anyhow::Result<Vec<Word>> {
-        let mut victim = self.victim(random.u64(..), false)?;
-        // So many words, then a moment more. The sleep waits for nothing: it is what makes the
-        // moment of the cut a random one.
-        let deadline = Instant::now() + LONGEST_LOAD;
-        let mut words: Vec<Word> = Vec::new();
-        for _ in 0..random.usize(..400) {
-            match victim
-                .lines
-                .recv_timeout(deadline - Instant::now().min(deadline))
-            {
-                Ok(line) => words.extend(Word::parse(&line)),
-                Err(_) => break,
+        let (load, enough) = match random.bool() {
+            true => (Load::Busy, random.usize(..400)),
+            false => (Load::Quiet(random.u32(..30)), usize::MAX),
+        };
+        let mut victim = self.victim(random.u64(..), load)?;
+        let words = victim.listen(enough)?;
+        victim.is_alive(&self.complaints())?;
+        match load {
+            // Whatever is written after what was acknowledged last could make that last, too.
+            Load::Quiet(_) => image.cut(Cut::Hard)?,
+            _ => {
+                // The sleep waits for nothing: it is what makes the moment of the cut a random one.
+                std::thread::sleep(Duration::from_micros(random.u64(..150_000)));
+                if random.bool() {
+                    write_back_some(&self.data_dir, random);
+                }
+                image.cut(which(random))?;
             }
         }
-        std::thread::sleep(Duration::from_micros(random.u64(..150_000)));
-        if random.bool() {
-            write_back_some(&self.data_dir, random);
-        }
-        victim.is_alive(&self.complaints())?;
-        image.cut(which(random))?;
         victim.end()?;
-        words.extend(victim.lines.iter().filter_map(|line| Word::parse(&line)));
+        let rest = victim.lines.iter().filter_map(|line| Word::parse(&line));
+        let words = words.into_iter().chain(rest).collect();
         self.no_panic()?;
         Ok(words)
     }
 
     /// Cuts the power while a start sees to what the last cut left.
     fn recover_and_cut(&self, image: &Image, random: &mut fastrand::Rng) -> anyhow::Result<()> {
-        let mut victim = self.victim(random.u64(..), true)?;
+        let mut victim = self.victim(random.u64(..), Load::Idle)?;
         std::thread::sleep(Duration::from_micros(random.u64(..30_000)));
         image.cut(which(random))?;
         victim.end()?;
@@ -205,18 +205,18 @@ impl Round<'_> {
         self.world.sources().with_file_name("victim.stderr")
     }
 
-    fn orders(&self, seed: u64, idle: bool) -> anyhow::Result<Vec<String>> {
+    fn orders(&self, seed: u64, load: Load) -> anyhow::Result<Vec<String>> {
         Orders {
             data_dir: self.data_dir.clone(),
             sources: self.world.sources().to_owned(),
             durability: self.options.durability.clone(),
             seed,
-            idle,
+            load,
         }
         .to_args()
     }
 
-    fn victim(&self, seed: u64, idle: bool) -> anyhow::Result<Victim> {
+    fn victim(&self, seed: u64, load: Load) -> anyhow::Result<Victim> {
         let this = std::env::current_exe()?;
         let mut command = match &self.options.fault {
             None => Command::new(this),
@@ -233,7 +233,7 @@ impl Round<'_> {
         };
         command
             .args(["power", "victim"])
-            .args(self.orders(seed, idle)?);
+            .args(self.orders(seed, load)?);
         Victim::start(command, self.complaints())
     }
 
@@ -246,7 +246,7 @@ impl Round<'_> {
         };
         let mut child = Command::new(std::env::current_exe()?)
             .args(["power", "verify"])
-            .args(self.orders(0, false)?)
+            .args(self.orders(0, Load::Idle)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -318,6 +318,21 @@ impl Victim {
             pid: Some(pid),
             lines,
         })
+    }
+
+    /// So many words, or until it falls silent, or has worked long enough.
+    fn listen(&self, enough: usize) -> anyhow::Result<Vec<Word>> {
+        let deadline = Instant::now() + LONGEST_LOAD;
+        let mut words = Vec::new();
+        while words.len() < enough {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line == QUIET => break,
+                Ok(line) => words.extend(Word::parse(&line)),
+                Err(_) => break,
+            }
+        }
+        Ok(words)
     }
 
     fn is_alive(&mut self, complaints: &Path) -> anyhow::Result<()> {

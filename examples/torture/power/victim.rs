@@ -24,8 +24,40 @@ pub(crate) struct Orders {
     pub(crate) sources: PathBuf,
     pub(crate) durability: String,
     pub(crate) seed: u64,
-    /// Only open, and see to what the last cut left.
-    pub(crate) idle: bool,
+    pub(crate) load: Kind,
+}
+
+/// How a victim works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Many calls at a time, without end.
+    Busy,
+    /// One call at a time, and after so many of them none any more: what was acknowledged last was
+    /// not made to last by what came after it.
+    Quiet(u32),
+    /// It only opens, and sees to what the last cut left.
+    Idle,
+}
+
+/// What it says before it does nothing any more.
+pub(crate) const QUIET: &str = "quiet";
+
+impl Kind {
+    fn to_arg(self) -> String {
+        match self {
+            Kind::Busy => "busy".to_owned(),
+            Kind::Quiet(calls) => calls.to_string(),
+            Kind::Idle => "idle".to_owned(),
+        }
+    }
+
+    fn parse(arg: &str) -> anyhow::Result<Kind> {
+        Ok(match arg {
+            "busy" => Kind::Busy,
+            "idle" => Kind::Idle,
+            calls => Kind::Quiet(calls.parse()?),
+        })
+    }
 }
 
 impl Orders {
@@ -36,12 +68,12 @@ impl Orders {
             path(&self.sources)?,
             self.durability.clone(),
             self.seed.to_string(),
-            self.idle.to_string(),
+            self.load.to_arg(),
         ])
     }
 
     pub(crate) fn parse(args: &[String]) -> anyhow::Result<Orders> {
-        let [data_dir, sources, durability, seed, idle] = args else {
+        let [data_dir, sources, durability, seed, load] = args else {
             anyhow::bail!("{} arguments", args.len());
         };
         Ok(Orders {
@@ -49,7 +81,7 @@ impl Orders {
             sources: sources.into(),
             durability: durability.clone(),
             seed: seed.parse()?,
-            idle: idle.parse()?,
+            load: Kind::parse(load)?,
         })
     }
 
@@ -76,13 +108,26 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         held: VecDeque::new(),
     };
     tell("opened")?;
-    if orders.idle {
-        load.manager.wait_idle(PATIENCE);
-        std::thread::park();
-    }
     load.take_over();
+    match orders.load {
+        Kind::Busy => loop {
+            load.step()?;
+            while load.pending.len() > PENDING {
+                load.settle()?;
+            }
+        },
+        Kind::Quiet(calls) => {
+            for _ in 0..calls {
+                load.step()?;
+                load.settle_all()?;
+            }
+            load.last_step()?;
+        }
+        Kind::Idle => _ = load.manager.wait_idle(PATIENCE),
+    }
+    tell(QUIET)?;
     loop {
-        load.step()?;
+        std::thread::park();
     }
 }
 
@@ -150,10 +195,32 @@ impl Load {
             }
             _ => self.hold(n),
         }
-        while self.pending.len() > PENDING {
-            self.settle()?;
-        }
         Ok(())
+    }
+
+    /// One of the four things that can be acknowledged.
+    fn last_step(&mut self) -> anyhow::Result<()> {
+        let is_there = |n: &u8| self.asked[usize::from(*n)].is_some();
+        let (there, missing): (Vec<u8>, Vec<u8>) = (0..CHUNKS).partition(is_there);
+        let n = self.random.choice(there);
+        match (self.random.u8(..4), n) {
+            (0, _) | (_, None) => {
+                let n = self.random.choice(missing).unwrap_or(0);
+                self.want(n)?;
+            }
+            (1, Some(n)) => self.drop(n)?,
+            (action, Some(n)) => {
+                self.hold(n);
+                let same = self.asked[usize::from(n)];
+                self.drop(n)?;
+                if action == 3 {
+                    self.settle_all()?;
+                    self.asked[usize::from(n)] = same;
+                    self.want(n)?;
+                }
+            }
+        }
+        self.settle_all()
     }
 
     fn want(&mut self, n: u8) -> anyhow::Result<()> {
@@ -184,6 +251,13 @@ impl Load {
 
     fn push(&mut self, word: Word, n: u8, task: Option<ChunkTask>) {
         self.pending.push_back(Pending { word, n, task });
+    }
+
+    fn settle_all(&mut self) -> anyhow::Result<()> {
+        while !self.pending.is_empty() {
+            self.settle()?;
+        }
+        Ok(())
     }
 
     /// Waits for the end of the oldest call, and says so if no later one was about the same chunk.
