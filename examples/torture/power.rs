@@ -160,7 +160,7 @@ impl Round<'_> {
     fn work_and_cut(&self, image: &Image, random: &mut fastrand::Rng) -> anyhow::Result<Vec<Word>> {
         let (load, enough) = match random.bool() {
             true => (Load::Busy, random.usize(..400)),
-            false => (Load::Quiet(random.u32(..30)), usize::MAX),
+            false => (Load::Quiet(random.u32(..12)), usize::MAX),
         };
         let mut victim = self.victim(random.u64(..), load)?;
         let words = victim.listen(enough)?;

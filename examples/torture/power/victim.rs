@@ -203,17 +203,17 @@ impl Load {
         let is_there = |n: &u8| self.asked[usize::from(*n)].is_some();
         let (there, missing): (Vec<u8>, Vec<u8>) = (0..CHUNKS).partition(is_there);
         let n = self.random.choice(there);
-        match (self.random.u8(..4), n) {
-            (0, _) | (_, None) => {
+        match (self.random.u8(..8), n) {
+            (0..3, _) | (_, None) => {
                 let n = self.random.choice(missing).unwrap_or(0);
                 self.want(n)?;
             }
-            (1, Some(n)) => self.drop(n)?,
+            (3, Some(n)) => self.drop(n)?,
             (action, Some(n)) => {
                 self.hold(n);
                 let same = self.asked[usize::from(n)];
                 self.drop(n)?;
-                if action == 3 {
+                if action > 5 {
                     self.settle_all()?;
                     self.asked[usize::from(n)] = same;
                     self.want(n)?;
