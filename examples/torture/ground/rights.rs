@@ -95,7 +95,7 @@ fn another_user(ground: &Ground, what: fn(&Path) -> std::path::PathBuf) -> anyho
         metadata.uid() == 0 && metadata.mode() & 0o777 == 0,
         "it was changed"
     );
-    Ok(String::new())
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The part of [`another_user`] that runs as that user.
