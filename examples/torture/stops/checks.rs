@@ -107,26 +107,49 @@ fn nothing_is_left(dir: &Path, manager: &DataManagerImpl, beliefs: &Beliefs) -> 
     Ok(())
 }
 
-/// Whether the manager's figures are the disk's.
+/// Whether the manager's figures are the disk's, at the latest when what it does behind the start is
+/// done.
 fn ledger_agrees(manager: &DataManagerImpl, dir: &Path) -> anyhow::Result<()> {
-    let not_json = |name: &str| !name.ends_with(".json");
+    let began = Instant::now();
+    loop {
+        let (said, found) = (said(manager), found(dir)?);
+        if said == found {
+            return Ok(());
+        }
+        ensure!(
+            began.elapsed() < PATIENCE,
+            "the ledger says {said:?}, the disk {found:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// Visible, committed, left of downloads, staged, trash, quarantine.
+fn said(manager: &DataManagerImpl) -> [u64; 6] {
+    let stats = manager.stats();
+    let space = stats.space;
+    [
+        stats.chunks.available_bytes,
+        space.committed_bytes,
+        stats.partials.bytes,
+        space.staged_bytes,
+        space.trash_bytes,
+        space.quarantine_bytes,
+    ]
+}
+
+fn found(dir: &Path) -> anyhow::Result<[u64; 6]> {
     let mut committed = 0;
     for chunk in chunk_dirs(dir)? {
         let files = chunks::files(chunk.n, chunk.version);
-        committed += files
-            .iter()
-            .map(|(_, bytes)| bytes.len() as u64)
-            .sum::<u64>();
+        let sizes = files.iter().map(|(_, bytes)| bytes.len() as u64);
+        committed += sizes.sum::<u64>();
     }
-    let said = manager.stats().chunks.available_bytes;
-    ensure!(
-        said == committed,
-        "visible are {said} bytes, on disk {committed}"
-    );
-    let staged = look::bytes_below(&dir.join("_staging"), not_json)?;
-    let said = manager.stats().partials.bytes;
-    ensure!(said == staged, "kept are {said} bytes, on disk {staged}");
-    Ok(())
+    let below = |own, counts| look::bytes_below(&dir.join(own), counts);
+    let staged = below("_staging", |name| !name.ends_with(".json"))?;
+    let trash = below("_trash", |name| name != "_chunk.json")?;
+    let quarantine = below("_quarantine", |name| name != "_chunk.json")?;
+    Ok([committed, committed, staged, staged, trash, quarantine])
 }
 
 /// Whatever happened, what is asked for now can be had.
