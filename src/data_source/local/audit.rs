@@ -82,13 +82,11 @@ impl LocalDataSource {
 
     /// Measures the quarantine, of which opening could only guess how large it is.
     pub(crate) fn measure_quarantine(&self) -> Result<(), Error> {
-        let Some(mark) = self.ledger().mark() else {
-            // The audit comes to it.
-            return Ok(());
-        };
-        let len = measure_all(&self.own.quarantine)
-            .map_err(|error| Error::io("measure the quarantine", error))?;
-        self.ledger().quarantine_is(mark, len);
+        for (path, guess) in self.ledger().take_guessed() {
+            // What cannot be measured stays guessed until the audit comes to it.
+            let len = measure(&path).map_err(|error| Error::io("measure the quarantine", error))?;
+            self.ledger().guessed_wrongly(guess, len);
+        }
         Ok(())
     }
 }

@@ -20,7 +20,7 @@
 mod reservation;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -79,6 +79,8 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Books {
+    /// See [`Ledger::take_guessed`].
+    guessed: Vec<(PathBuf, u64)>,
     balance: Balance,
     /// What is staged of each description, and promised to it.
     staged: BTreeMap<StagingKey, Staged>,
@@ -140,10 +142,11 @@ impl Ledger {
             books.trash.insert(name, len);
         }
         // A guess until it is measured, behind the start: what is damaged may be of any size.
-        let quarantine = audit::entries_of(&own.quarantine).unwrap_or_default();
-        let names = quarantine.iter().map(|(name, _)| name);
-        let lens = names.filter_map(|name| ChunkName::parse(name));
-        books.balance.quarantine = lens.map(|name| name.len_bytes).sum();
+        for (name, path) in audit::entries_of(&own.quarantine).unwrap_or_default() {
+            let guess = ChunkName::parse(&name).map_or(0, |name| name.len_bytes);
+            books.balance.quarantine += guess;
+            books.guessed.push((path, guess));
+        }
         Arc::new(Ledger {
             root: root.clone(),
             books: Mutex::new(books),
@@ -236,14 +239,16 @@ impl Ledger {
         self.books.lock().balance.audits += 1;
     }
 
-    /// The quarantine is this large: opening could only guess. False if something moved since.
-    pub(super) fn quarantine_is(&self, mark: Mark, len_bytes: u64) -> bool {
-        let mut books = self.books.lock();
-        let still = books.moving == 0 && books.moved == mark.0;
-        if still {
-            books.balance.quarantine = len_bytes;
-        }
-        still
+    /// What opening found in the quarantine, and guessed the size of. Nothing of ours changes it any
+    /// more; what comes there meanwhile is counted as it comes.
+    pub(super) fn take_guessed(&self) -> Vec<(PathBuf, u64)> {
+        std::mem::take(&mut self.books.lock().guessed)
+    }
+
+    /// One of them was measured.
+    pub(super) fn guessed_wrongly(&self, guess: u64, len_bytes: u64) {
+        let balance = &mut self.books.lock().balance;
+        balance.quarantine = balance.quarantine.saturating_sub(guess) + len_bytes;
     }
 }
 
