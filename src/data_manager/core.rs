@@ -6,8 +6,10 @@
 
 use std::num::NonZeroU64;
 use std::ops::{Deref, DerefMut};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -572,13 +574,29 @@ impl Core {
     }
 
     /// Makes what opening found visible, and tells the planner. Before anybody else has the manager,
-    /// so that no slices are needed.
-    pub(super) fn load(self: &Arc<Self>, chunks: &[StoredChunk], doomed: Vec<StoredChunk>) {
-        if let Some(store) = self.store() {
-            let lock = store.lock();
-            let held = chunks.iter().map(|stored| self.hold_with(stored, &lock));
-            self.catalogue.load(held.collect());
-        }
+    /// so that no slices are needed, and the planner may take as long as the catalogue.
+    pub(super) fn load(
+        self: &Arc<Self>,
+        chunks: &[StoredChunk],
+        doomed: Vec<StoredChunk>,
+    ) -> Result<(), Error> {
+        // Nobody waits for it yet, so that it is held for long is not noted.
+        let mut state = self.state.lock();
+        let planner = &mut state.planner;
+        thread::scope(|scope| {
+            let told = thread::Builder::new()
+                .name("opening".to_owned())
+                .spawn_scoped(scope, || planner.found(chunks))
+                .map_err(|error| Error::io("start a thread to open with", error))?;
+            if let Some(store) = self.store() {
+                let lock = store.lock();
+                let held = chunks.iter().map(|stored| self.hold_with(stored, &lock));
+                self.catalogue.load(held.collect());
+            }
+            told.join().unwrap_or_else(|panic| resume_unwind(panic));
+            Ok(())
+        })?;
+        drop(state);
         let mut doomed = doomed.into_iter().peekable();
         while doomed.peek().is_some() {
             self.apply_slice(|planner, now| {
@@ -587,5 +605,6 @@ impl Core {
                 }
             });
         }
+        Ok(())
     }
 }

@@ -150,7 +150,7 @@ impl DataManagerImpl {
     fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
         let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.store)?;
         store.ledger().set_limits(builder.space);
-        let mut planner = Planner::new(PlannerOptions {
+        let planner = Planner::new(PlannerOptions {
             slots: builder.slots,
             slots_per_host: builder.slots_per_host.unwrap_or(usize::MAX),
             partials: builder.partials,
@@ -158,7 +158,6 @@ impl DataManagerImpl {
             longest_backoff: builder.longest_backoff,
             seed: fastrand::u64(..),
         });
-        planner.found(&scan.chunks);
         let tasks = TasksManager::try_new(builder.threads)
             .map_err(|error| Error::io("start the threads that poll", error))?;
         let tasks = Arc::new(tasks);
@@ -169,7 +168,7 @@ impl DataManagerImpl {
         let hub = EventHub::new(builder.event_queue);
         let (sources, rate_floor) = (builder.sources(), builder.rate_floor);
         let core = Core::new(planner, sources, rate_floor, hub, store, &tasks, &blocking);
-        core.load(&scan.chunks, scan.doomed);
+        core.load(&scan.chunks, scan.doomed)?;
         for slice in scan.unverified.chunks(core::SLICE) {
             core.apply_slice(|planner, now| {
                 for stored in slice {
