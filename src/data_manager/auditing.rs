@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::events::Event;
-use crate::data_source::{Audit, Audited};
+use crate::data_source::{Audit, Audited, Correction};
 use crate::tasks_manager::sleep;
 
 /// How often it is begun anew, since something moved meanwhile.
@@ -41,15 +41,12 @@ async fn audit(core: &Weak<Core>) -> Option<bool> {
         audit = same;
         match step {
             Ok(Audited::NotYet) => {}
-            Ok(Audited::Moved) => return Some(false),
+            Ok(Audited::Moved(corrections)) => {
+                tell(&core, corrections);
+                return Some(false);
+            }
             Ok(Audited::Done(corrections)) => {
-                for off in corrections {
-                    core.emit(&Event::LedgerOff {
-                        area: off.area,
-                        counted_bytes: off.counted,
-                        found_bytes: off.found,
-                    });
-                }
+                tell(&core, corrections);
                 return Some(true);
             }
             Err(error) => {
@@ -57,5 +54,15 @@ async fn audit(core: &Weak<Core>) -> Option<bool> {
                 return Some(false);
             }
         }
+    }
+}
+
+fn tell(core: &Core, corrections: Vec<Correction>) {
+    for off in corrections {
+        core.emit(&Event::LedgerOff {
+            area: off.area,
+            counted_bytes: off.counted,
+            found_bytes: off.found,
+        });
     }
 }

@@ -211,6 +211,7 @@ impl Event {
                 | Event::Quarantined { .. }
                 | Event::Foreign { .. }
                 | Event::Unreadable { .. }
+                | Event::LedgerOff { .. }
         )
     }
 }

@@ -45,6 +45,8 @@ pub enum ChunkState {
     Held,
     /// No longer wanted; is being removed.
     Removing,
+    /// Not visible: it cannot be read, and is left where it is until it is deleted or replaced.
+    Unreadable,
 }
 
 /// Everything that is known of one chunk; the answer of `chunk_status`.
@@ -278,6 +280,8 @@ pub struct StateCounts {
     pub held: usize,
     /// [`ChunkState::Removing`].
     pub removing: usize,
+    /// [`ChunkState::Unreadable`].
+    pub unreadable: usize,
     /// The bytes of the visible chunks' files.
     pub available_bytes: u64,
 }
@@ -293,6 +297,7 @@ impl StateCounts {
             ChunkState::Available => &mut self.available,
             ChunkState::Held => &mut self.held,
             ChunkState::Removing => &mut self.removing,
+            ChunkState::Unreadable => &mut self.unreadable,
         }
     }
 }

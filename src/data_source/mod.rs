@@ -28,8 +28,8 @@ pub(crate) use fetch::{
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
 pub(crate) use local::{
-    Audit, Audited, Balance, CommitError, DirLock, Finding, FoundPartial, Generation, Ledger,
-    Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk, Verification,
+    Audit, Audited, Balance, CommitError, Correction, DirLock, Finding, FoundPartial, Generation,
+    Ledger, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk, Verification,
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
 pub(crate) use rate::RateFloor;

@@ -143,7 +143,8 @@ impl Planner {
         error: Error,
     ) {
         self.edit(id, |entry, board| {
-            if entry.withdraw(generation, board).is_some() {
+            if let Some(visible) = entry.withdraw(generation, board) {
+                entry.aside.push(visible);
                 board.counters.unreadable += 1;
                 board.emit(Event::Unreadable { path, error });
                 entry.want_anew(now, board);
@@ -271,6 +272,9 @@ impl Entry {
         if self.wanted.is_some() {
             board.emit(Event::Unwanted { chunk_id: id });
             self.drop_wanted(now, id, board);
+        }
+        if !self.aside.is_empty() {
+            self.remove_aside(now, board);
         }
         let mut parts: Vec<&mut Vec<_>> = Vec::new();
         parts.extend(self.leaving.iter_mut().map(|leaving| &mut leaving.deletes));

@@ -29,6 +29,9 @@ pub(super) struct Entry {
     pub(super) abandoning: Option<Vec<DeleteId>>,
     /// Generations on their way out, oldest first.
     pub(super) leaving: Vec<Leaving>,
+    /// Generations that cannot be read: they were visible, and are left where they are until a call
+    /// asks for the id to be gone.
+    pub(super) aside: Vec<Visible>,
     /// The delete that the last call asked for, which an identical call joins.
     pub(super) delete: Option<DeleteId>,
     /// The assignment that this id was last in.
@@ -200,10 +203,10 @@ impl Leaving {
         !self.damaged && !self.condemned
     }
 
-    /// Whether its delete would be forgotten by a crash. A damaged one needs no tombstone: the next
-    /// start finds the damage again.
+    /// Whether a start would show it again: its delete would be forgotten, or the damage to its bytes,
+    /// which no start looks at.
     pub(super) fn owes_tombstone(&self) -> bool {
-        !self.damaged && self.tombstone != Tombstone::Yes
+        self.tombstone != Tombstone::Yes
     }
 
     /// Whether there is nothing to do but to wait for the last reference.
@@ -266,6 +269,7 @@ impl Entry {
             && self.running.is_none()
             && self.abandoning.is_none()
             && self.leaving.is_empty()
+            && self.aside.is_empty()
     }
 
     /// Whether `wait_idle` has to wait for it.
@@ -283,6 +287,7 @@ impl Entry {
     pub(super) fn state(&self) -> ChunkState {
         match &self.wanted {
             None if self.leaving.iter().any(|leaving| leaving.holds > 0) => ChunkState::Held,
+            None if self.leaving.is_empty() && !self.aside.is_empty() => ChunkState::Unreadable,
             None => ChunkState::Removing,
             Some(wanted) => match wanted.phase {
                 Phase::Settling => ChunkState::Settling,

@@ -17,6 +17,9 @@ use crate::data_manager::events::Event;
 use crate::data_source::{Generation, StoredChunk};
 use crate::error::{Error, ErrorKind};
 
+/// How often a chunk is read again that has to be verified before it is shown, where the disk fails.
+const VERIFY_TRIES: u32 = 3;
+
 impl Planner {
     /// The last reference of one `Held` of a generation was dropped.
     pub(in crate::data_manager) fn released(
@@ -36,6 +39,11 @@ impl Planner {
             } else if let Some(at) = entry.leaving_at(generation) {
                 entry.leaving[at].holds -= 1;
                 entry.advance(at, now, board);
+            } else {
+                let mut aside = entry.aside.iter_mut();
+                if let Some(visible) = aside.find(|v| v.stored.generation == generation) {
+                    visible.holds -= 1;
+                }
             }
         });
     }
@@ -120,8 +128,6 @@ impl Entry {
         let wanted_back = self.is_wanted_back(at);
         let returns = self.is_asked_back(at);
         let would_be_found = self.would_start_find(at);
-        // A damaged one needs no tombstone for its own sake.
-        let in_the_way = (0..at).any(|older| self.is_asked_back(older));
         let leaving = &mut self.leaving[at];
         // Thousands may be read before its turn comes: what is deleted does not wait for them.
         let key = (leaving.stored.spec.id, leaving.stored.generation);
@@ -156,6 +162,14 @@ impl Entry {
                 ..
             } if wanted_back => return,
             _ if returns => LeavingJob::Exhume,
+            // Many may wait before it, and a removal that failed may fail for ever.
+            Leaving {
+                holds: 0,
+                tombstone: Tombstone::No | Tombstone::Perhaps,
+                damaged,
+                condemned,
+                ..
+            } if damaged || condemned => LeavingJob::Bury,
             Leaving {
                 holds: 0,
                 damaged: true,
@@ -163,11 +177,6 @@ impl Entry {
             } => LeavingJob::Quarantine,
             Leaving { holds: 0, .. } => LeavingJob::Remove,
             _ if !leaving.fresh && leaving.owes_tombstone() => LeavingJob::Bury,
-            Leaving {
-                fresh: false,
-                tombstone: Tombstone::No | Tombstone::Perhaps,
-                ..
-            } if in_the_way => LeavingJob::Bury,
             _ => return,
         };
         match job {
@@ -242,21 +251,21 @@ impl Entry {
             return;
         }
         let chunk_id = self.leaving[at].stored.spec.id;
+        if let Some(wanted) = &mut self.wanted {
+            wanted.last_error = Some(error.clone());
+        }
+        let tries = self.leaving[at].failures + 1;
         let told = match error.kind() {
+            // It was deleted and asked for again between two steps: it is read from its beginning.
+            ErrorKind::Superseded => return,
             ErrorKind::Damaged => {
                 self.leaving[at].damaged = true;
                 let error = error.clone();
                 Event::Damaged { chunk_id, error }
             }
-            // It may be whole: it stays where it is, until the next start.
-            ErrorKind::Denied => {
-                let left = self.leaving.remove(at);
-                board.end_deletes(&left.deletes, &Err(superseded(chunk_id)));
-                board.counters.unreadable += 1;
-                let (path, error) = (left.stored.path().to_owned(), error.clone());
-                Event::Unreadable { path, error }
-            }
-            _ => return self.leaving_job_failed(at, now, error, board),
+            ErrorKind::Denied => self.set_aside(at, error.clone(), board),
+            _ if tries < VERIFY_TRIES => return self.leaving_job_failed(at, now, error, board),
+            _ => self.set_aside(at, error.clone(), board),
         };
         board.emit(told);
         if self.wanted.as_ref().is_some_and(|w| w.spec.has_urls()) {
@@ -270,6 +279,34 @@ impl Entry {
             self.end_wanted(Err(error), board);
             self.wanted = None;
         }
+    }
+
+    /// It may be whole, and cannot be read: it stays where it is, and the next start looks again.
+    fn set_aside(&mut self, at: usize, error: Error, board: &mut Board) -> Event {
+        let Leaving {
+            stored,
+            holds,
+            deletes,
+            ..
+        } = self.leaving.remove(at);
+        board.end_deletes(&deletes, &Err(superseded(stored.spec.id)));
+        board.counters.unreadable += 1;
+        let path = stored.path().to_owned();
+        self.aside.push(Visible { stored, holds });
+        Event::Unreadable { path, error }
+    }
+
+    /// What was set aside has to be gone: a tombstone at first, since a disk that does not let it be
+    /// read may not let it be moved.
+    pub(super) fn remove_aside(&mut self, now: Moment, board: &mut Board) {
+        for visible in std::mem::take(&mut self.aside) {
+            let mut leaving = Leaving::new(visible, false);
+            (leaving.fresh, leaving.condemned) = (false, true);
+            self.leaving.push(leaving);
+        }
+        self.leaving
+            .sort_by_key(|leaving| leaving.stored.generation);
+        self.advance_all(now, board);
     }
 
     /// The end of the manager is nothing that asks for what is not verified to be gone: it stays

@@ -54,8 +54,8 @@ pub(crate) struct Audit {
 pub(crate) enum Audited {
     /// There is more to do.
     NotYet,
-    /// Something moved: it has to begin again.
-    Moved,
+    /// Something moved: it has to begin again. What was off before that, and is right now.
+    Moved(Vec<Correction>),
     /// What was off, and is right now.
     Done(Vec<Correction>),
 }
@@ -71,7 +71,7 @@ impl LocalDataSource {
             audit.names(ledger, self.path())
         };
         Ok(match done.map_err(failed)? {
-            None => Audited::Moved,
+            None => Audited::Moved(std::mem::take(&mut audit.corrections)),
             Some(false) => Audited::NotYet,
             Some(true) => {
                 ledger.audited();
@@ -101,8 +101,11 @@ impl Audit {
                     return Ok(None);
                 };
                 let datasets = entries(root)?.into_iter();
+                // As the scan has it: a link to a directory is a stranger's.
+                let is_dir =
+                    |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
                 let ours = |name: &str| layout::parse_dataset_dir(name).is_some();
-                let datasets = datasets.filter(|(name, _)| ours(name));
+                let datasets = datasets.filter(|(name, path)| ours(name) && is_dir(path));
                 self.datasets = datasets.map(|(_, path)| path).collect();
                 *self.mark.insert(mark)
             }
@@ -124,7 +127,7 @@ impl Audit {
                 Some(entry) if entry.file_type().is_ok_and(|kind| kind.is_dir()) => {
                     let name = entry.file_name();
                     let name = name.to_str().and_then(ChunkName::parse);
-                    self.seen += name.map_or(0, |name| name.len_bytes);
+                    self.seen = (self.seen).saturating_add(name.map_or(0, |name| name.len_bytes));
                 }
                 Some(_) => {}
             }

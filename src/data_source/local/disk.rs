@@ -16,7 +16,7 @@ use rustix::fs::{Advice, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::options::{Durability, StoreOptions};
-use super::sync_group::SyncGroup;
+use super::sync_group::{Before, SyncGroup};
 use crate::error::Error;
 
 /// An open directory. What it is moves with it when it is renamed.
@@ -68,6 +68,9 @@ impl Entry {
     }
 }
 
+/// Made and removed again, so that a directory is written again.
+pub(super) const AGAIN: &str = "_again";
+
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
@@ -87,6 +90,14 @@ impl Dir {
             options,
             changes: SyncGroup::default(),
         })
+    }
+
+    /// The same, called by this path.
+    pub(super) fn at(self, path: &Path) -> Dir {
+        Dir {
+            path: path.to_owned(),
+            ..self
+        }
     }
 
     /// Where it was when it was opened.
@@ -286,12 +297,29 @@ impl Dir {
         self.sync()
     }
 
-    /// Makes a change last that is there already: a rename, a tombstone, a removal.
-    pub(super) fn sync_change(&self) -> Result<(), Error> {
+    /// The moment before a change that [`sync_change`](Self::sync_change) is to make last.
+    pub(super) fn before_change(&self) -> Before {
+        self.changes.look()
+    }
+
+    /// Makes a change last that was made since `before`: a tombstone, a removal, a new directory.
+    pub(super) fn sync_change(&self, before: Before) -> Result<(), Error> {
         if self.options.durability != Durability::Full {
             return Ok(());
         }
-        self.changes.sync(self.changes.look(), || self.sync())
+        self.changes.sync(before, || self.sync())
+    }
+
+    /// Makes last what an earlier call changed and perhaps could not sync: that sync may have dropped
+    /// it, and the next one by itself would say that it lasts. So the directory is changed again first.
+    pub(super) fn sync_again(&self) -> Result<(), Error> {
+        if self.options.durability != Durability::Full {
+            return Ok(());
+        }
+        let before = self.before_change();
+        let changed = self.make(AGAIN).and_then(|_| self.remove_dir(AGAIN));
+        changed.map_err(|error| Error::io("change a directory again", error))?;
+        self.changes.sync(before, || self.sync())
     }
 
     /// Makes the data of a file in it last that a rename is going to publish. After an error the

@@ -129,7 +129,9 @@ impl Ledger {
             .chain(&scan.unverified)
             .chain(&scan.doomed);
         let mut books = Books::default();
-        books.balance.committed = chunks.map(StoredChunk::len_bytes).sum();
+        // Whoever plants names may plant large ones.
+        let lens = chunks.map(StoredChunk::len_bytes);
+        books.balance.committed = lens.fold(0, u64::saturating_add);
         for partial in &scan.partials {
             books.stage(partial.key).bytes += partial.len_bytes;
             books.balance.staged += partial.len_bytes;

@@ -20,7 +20,7 @@ const LINE_BYTES: usize = 20;
 /// can be had where nothing can be written, and of `_lock`, for file systems that lock files only.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _root: Dir,
+    root: Dir,
     file: Option<File>,
 }
 
@@ -49,7 +49,12 @@ impl DirLock {
             let line = format!("{:<1$}\n", std::process::id(), LINE_BYTES - 1);
             let _ = file.write_all_at(line.as_bytes(), 0);
         }
-        Ok(DirLock { _root: root, file })
+        Ok(DirLock { root, file })
+    }
+
+    /// The directory that is locked.
+    pub(super) fn root(&self) -> &Dir {
+        &self.root
     }
 
     /// Whether the file `_lock` is ours.

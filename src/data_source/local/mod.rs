@@ -44,6 +44,7 @@ pub(crate) use audit::{Audit, Audited};
 use disk::{Dir, is_no_dir};
 use layout::BootTag;
 pub(crate) use layout::{Generation, StagingKey};
+pub(crate) use ledger::Correction;
 pub(crate) use ledger::{Balance, Ledger, Refusal, SpaceLimits};
 pub(crate) use lock::DirLock;
 use manifest::{Manifest, damaged};
@@ -127,13 +128,16 @@ impl LocalDataSource {
             .into();
         make_root(&path, options)?;
         let lock = DirLock::take(&path, options)?;
-        let root = Dir::open_root(&path, options)
+        // Not by its path: that may be another directory by now.
+        let root = (lock.root().open("."))
             .map_err(|error| Error::io(format_args!("open {}", path.display()), error))?;
-        let root = Arc::new(root);
+        let root = Arc::new(root.at(&path));
         let (own, findings) = OwnDirs::find(&root, lock.has_file())?;
         // Also if they were all there: whoever created them may not have got to the sync.
         root.sync_if_writable()?;
-        let (scan, next) = scan::scan(&path, &own, findings)?;
+        let (mut scan, next) = scan::scan(&path, &own, findings)?;
+        let unsure = make_last(&root, &own, &scan);
+        scan.findings.extend(unsure);
         let ledger = Ledger::open(&path, &own, &scan);
         let store = LocalDataSource {
             path,
@@ -207,6 +211,9 @@ impl LocalDataSource {
                 Ok(stored)
             }
             Err(error) if dataset.stat(&name).is_err_and(|error| is_no_dir(&error)) => {
+                drop(moving);
+                self.area.distrust(key);
+                let _ = self.abandon(&key);
                 Err(CommitError::not_there(error))
             }
             // It is in its place, or may be, but would perhaps not be after a power cut.
@@ -235,7 +242,11 @@ impl LocalDataSource {
             check_file(parts, &Staging::part_name(index), fetched.len_bytes)
                 .map_err(|error| error.with_file(&file.name))?;
         }
+        // What fails most easily comes before the files have their names.
+        let dataset = self.make_dataset_dir(&layout::dataset_dir(&spec.dataset_id))?;
         open.write_manifest(&Manifest::new(spec, fetched).to_json())?;
+        // From here on the next attempt would not find its files: should this one fail, they go.
+        staging.distrust();
         for (index, (file, _)) in in_order() {
             parts
                 .rename(Staging::part_name(index), dir, &file.name)
@@ -245,7 +256,6 @@ impl LocalDataSource {
         open.sync()?;
 
         let generation = self.next_generation.fetch_add(1, Ordering::SeqCst);
-        let dataset = self.make_dataset_dir(&layout::dataset_dir(&spec.dataset_id))?;
         let unsynced = (self.root.durability() == Durability::None).then(boot_tag);
         let (root, spec) = (self.path.clone(), spec.clone());
         let stored = StoredChunk::new(root, spec, fetched, generation, unsynced);
@@ -259,10 +269,16 @@ impl LocalDataSource {
         if let Some(Some(dir)) = shared {
             return Ok(dir);
         }
+        let before = self.root.before_change();
         let (dir, made) = (self.root.make(name))
             .map_err(|error| Error::io(format_args!("create the directory {name}"), error))?;
         if made || shared.is_none() {
-            self.root.sync_change()?;
+            let lasts = match made {
+                true => self.root.sync_change(before),
+                // Whoever made it may not have got to the sync, or that may have failed.
+                false => self.root.sync_again(),
+            };
+            lasts?;
         }
         let dir = Arc::new(dir);
         let mut lasting = self.lasting_datasets.lock();
@@ -286,12 +302,13 @@ impl LocalDataSource {
     pub(crate) fn bury(&self, chunk: &StoredChunk) -> Result<(), Error> {
         let tombstones = self.own.tombstones.get()?;
         let name = layout::tombstone(chunk.generation, &chunk.spec.id);
+        let before = tombstones.before_change();
         let written = match tombstones.write_new(&name, b"") {
             Ok(file) => tombstones.sync_change_of(&file, "a tombstone"),
             Err(_) if tombstones.stat(&name).is_ok() => Ok(()),
             Err(error) => return Err(Error::io("write a tombstone", error)),
         };
-        let lasts = written.and_then(|()| tombstones.sync_change());
+        let lasts = written.and_then(|()| tombstones.sync_change(before));
         if lasts.is_err() {
             // Another sync would say that it lasts: the next attempt writes another one.
             let _ = tombstones.remove_file(&name);
@@ -303,10 +320,15 @@ impl LocalDataSource {
     pub(crate) fn exhume(&self, chunk: &StoredChunk) -> Result<(), Error> {
         let name = layout::tombstone(chunk.generation, &chunk.spec.id);
         for tombstones in self.own.tombstones.all() {
+            let before = tombstones.before_change();
             (tombstones.remove_file(&name))
                 .map_err(|error| Error::io(format_args!("remove {name}"), error))?;
-            // Also if it was not there: an earlier attempt may have removed it and then failed.
-            tombstones.sync_change()?;
+            if let Err(error) = tombstones.sync_change(before) {
+                // The next attempt would find nothing to remove, and its sync would say that it
+                // lasts: there has to be one to remove.
+                let _ = tombstones.write_new(&name, b"");
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -356,7 +378,10 @@ impl LocalDataSource {
         match dataset.stat(&name) {
             Ok(_) => dataset.rename_for_good(&name, to, &name),
             // An earlier call got as far as the rename, or somebody removed the directory.
-            Err(error) if is_no_dir(&error) => dataset.sync_change(),
+            Err(error) if is_no_dir(&error) => {
+                to.sync_again()?;
+                dataset.sync_again()
+            }
             Err(error) => Err(Error::io("look at a chunk's directory", error)),
         }
     }
@@ -398,6 +423,26 @@ fn make_root(root: &Path, options: StoreOptions) -> Result<(), Error> {
         parent.sync()?;
     }
     Ok(())
+}
+
+/// Makes last what opening believes. Whoever renamed a chunk into its place, or out of it, or removed a
+/// tombstone, may have been killed before the sync: it is there for every process, and would not be
+/// after a power cut. What cannot be synced is told.
+fn make_last(root: &Dir, own: &OwnDirs, scan: &Scan) -> Vec<Finding> {
+    let lasts = |dir: &Dir| {
+        let synced = dir.sync_if_writable();
+        synced.err().map(|error| Finding::Unreadable {
+            path: dir.path().to_owned(),
+            error,
+        })
+    };
+    let mut own: Vec<Arc<Dir>> = [&own.tombstones, &own.trash, &own.quarantine, &own.staging]
+        .iter()
+        .flat_map(|own| own.all())
+        .collect();
+    let datasets = scan.datasets.iter().map(layout::dataset_dir);
+    own.extend(datasets.filter_map(|name| root.open(name).ok().map(Arc::new)));
+    own.iter().filter_map(|dir| lasts(dir)).collect()
 }
 
 /// Whether `name` is a regular file of `len_bytes` bytes.

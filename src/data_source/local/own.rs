@@ -103,9 +103,10 @@ impl OwnDir {
         if let Some(dir) = in_use() {
             return Ok(dir);
         }
+        let before = self.root.before_change();
         let made = self.make_first().map_err(|error| self.not_made(error))?;
         if made.is_some() {
-            self.root.sync_change()?;
+            self.root.sync_change(before)?;
         }
         in_use().ok_or_else(|| self.not_made(io::ErrorKind::AlreadyExists.into()))
     }

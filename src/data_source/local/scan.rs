@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::StoredChunk;
+use super::disk::AGAIN;
 use super::layout::{self, ChunkName, Generation, StagingKey};
 use super::names::{self, Dataset, Named};
 use super::own::{OwnDir, OwnDirs};
 use super::staging::PART_EXTENSION;
-use crate::data_chunk::{ChunkId, PARTS_NAME};
+use crate::data_chunk::{ChunkId, DatasetId, PARTS_NAME};
 use crate::error::Error;
 
 /// What a data directory held when it was opened.
@@ -27,6 +28,8 @@ pub(crate) struct Scan {
     pub(crate) doomed: Vec<StoredChunk>,
     /// What earlier runs staged, for when the same is asked for again.
     pub(crate) partials: Vec<FoundPartial>,
+    /// The datasets whose directories were read.
+    pub(crate) datasets: Vec<DatasetId>,
     /// What a person may want to know about.
     pub(crate) findings: Vec<Finding>,
 }
@@ -71,6 +74,7 @@ pub(super) fn scan(
     };
     scanner.tombstones()?;
     let datasets = scanner.datasets()?;
+    scanner.scan.datasets = datasets.iter().map(|(_, id)| *id).collect();
     let names = names::read(&datasets)?;
     scanner.scan.findings.extend(names.findings);
     let count = names.groups.iter().map(Vec::len).sum();
@@ -121,7 +125,7 @@ impl Scanner<'_> {
             };
             match layout::parse_dataset_dir(name) {
                 Some(dataset_id) if is_dir(&entry) => datasets.push((entry.path(), dataset_id)),
-                _ if self.own.is_own(name) => {}
+                _ if self.own.is_own(name) || name == AGAIN => {}
                 _ => self.foreign(&entry),
             }
         }

@@ -240,7 +240,9 @@ impl Part {
                     len_bytes: self.len_bytes,
                     xxh3: hash.digest(),
                 };
-                if complete.xxh3 == expected {
+                // An earlier run may have had another durability, and waited for nothing.
+                let lasts = || self.parts.sync_contents_of(&self.file, "a staged file");
+                if complete.xxh3 == expected && lasts().is_ok() {
                     return Ok(Progress::Complete(complete));
                 }
             }
@@ -300,9 +302,9 @@ impl Part {
     /// found with its new length and its old bytes after a power cut.
     pub(crate) fn restart(&mut self) -> Result<(), Error> {
         self.area.checksums.forget(&self.path);
-        let made = (self.parts.remove_file(&self.record_name))
-            .and_then(|()| self.parts.remove_file(&self.name))
-            .and_then(|()| self.parts.create_new(&self.name));
+        let removed = (self.parts.remove_file(&self.record_name))
+            .and_then(|()| self.parts.remove_file(&self.name));
+        let made = removed.and_then(|()| self.parts.create_new(&self.name));
         self.file = made.map_err(|error| Error::io("restart a staged file", error))?;
         self.space.dropped(self.len_bytes);
         (self.len_bytes, self.begun_bytes, self.recorded) = (0, 0, false);

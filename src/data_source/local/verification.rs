@@ -205,6 +205,8 @@ impl LocalDataSource {
         let dataset = (self.root.open(dataset))
             .map_err(|error| Error::io("open a dataset's directory", error))?;
         let synced = chunk.as_synced();
+        // Whoever reads the names of the directory just now may see it twice, or not at all.
+        let _moving = self.ledger().moving();
         if (dataset.rename(chunk.dir(), &dataset, synced.dir())).is_err() {
             // Where nothing can be renamed it is as good as it was, and is read again next time.
             return Ok(None);

@@ -134,10 +134,11 @@ impl Disk {
     pub(super) fn leave(&mut self, generation: Generation, job: LeavingJob) {
         match job {
             LeavingJob::Bury | LeavingJob::Exhume => {
+                // Of what a removal took away that then failed, too: a power cut may bring that back.
                 let on_disk = self.chunks.get_mut(&generation);
-                let on_disk = on_disk.expect("a tombstone for what is on disk");
+                let on_disk = on_disk.or_else(|| self.ghosts.get_mut(&generation));
                 let tombstone = job == LeavingJob::Bury;
-                if on_disk.tombstone != tombstone {
+                if let Some(on_disk) = on_disk.filter(|on_disk| on_disk.tombstone != tombstone) {
                     on_disk.tombstone = tombstone;
                     on_disk.tombstone_lasts = false;
                 }
@@ -159,6 +160,11 @@ impl Disk {
     /// The last change of that kind is synced.
     pub(super) fn lasts(&mut self, generation: Generation, what: Lasting) {
         let on_disk = self.chunks.get_mut(&generation);
+        let on_disk = on_disk.or_else(|| {
+            self.ghosts
+                .get_mut(&generation)
+                .filter(|_| what == Lasting::Tombstone)
+        });
         match (what, on_disk) {
             (Lasting::Removal, _) => {
                 self.ghosts.remove(&generation);
