@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use data_manager::ErrorKind;
 use data_manager::data_chunk::DataChunk;
-use data_manager::data_manager::{DataManagerImpl, Durability, Event, ScrubStats};
+use data_manager::data_manager::{ChunkState, DataManagerImpl, Durability, Event, ScrubStats};
 use support::origin::{Gate, Origin, Reply};
 use support::{DEADLINE, builder, bytes, chunk, chunk_dirs, id, open, read_dir, temp_dir};
 
@@ -363,4 +363,76 @@ fn a_delete_does_not_wait_until_all_is_verified_and_a_shutdown_loses_nothing() {
     let manager = lazy().open().unwrap();
     assert!(manager.wait_idle(DEADLINE));
     assert_eq!(manager.list_chunks(), [1, 2, 3, 4, 5].map(id));
+}
+
+#[test]
+fn what_was_found_damaged_does_not_come_back_at_a_start_that_reads_no_bytes() {
+    for fetched_again in [false, true] {
+        let (dir, origin) = (temp_dir(), Origin::start());
+        let mut manager = open(dir.path());
+        get(&manager, describe(&origin, 1, LARGE));
+        if !fetched_again {
+            // Where it comes from is not remembered.
+            manager.shutdown(DEADLINE).unwrap();
+            drop(manager);
+            manager = open(dir.path());
+        }
+        let guard = manager.get_chunk(&id(1)).unwrap();
+        flip(guard.path());
+        let error = verify(&manager, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        assert!(manager.wait_idle(DEADLINE));
+        assert_eq!(manager.list_chunks().len(), usize::from(fetched_again));
+        drop(manager.delete_chunk(id(1)));
+        assert!(manager.wait_idle(DEADLINE));
+        manager.shutdown(DEADLINE).unwrap();
+        drop((manager, guard));
+        let manager = open(dir.path());
+        assert!(manager.list_chunks().is_empty(), "{fetched_again}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_deleted_with_what_came_after_it() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    get(&manager, describe(&origin, 1, 1000));
+    manager.shutdown(DEADLINE).unwrap();
+    drop(manager);
+    // A format of the future: root may read everything, so permissions say nothing here.
+    let manifest = dir_of(dir.path(), 1).join("_chunk.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let later = text.replace("\"version\": 1", "\"version\": 2");
+    std::fs::write(&manifest, later).unwrap();
+    let manager = open(dir.path());
+    wait_until("unreadable", || manager.list_chunks().is_empty());
+    let status = manager.chunk_status(&id(1)).unwrap();
+    assert_eq!(status.state, ChunkState::Unreadable);
+    get(&manager, describe(&origin, 1, 1000));
+    assert_eq!(manager.list_chunks(), [id(1)]);
+    let task = manager.delete_chunk(id(1));
+    task.wait_timeout(DEADLINE).unwrap().unwrap();
+    assert!(manager.wait_idle(DEADLINE));
+    assert!(manager.chunk_status(&id(1)).is_none());
+    manager.shutdown(DEADLINE).unwrap();
+    drop(manager);
+    let manager = open(dir.path());
+    assert!(manager.list_chunks().is_empty());
+}
+
+#[test]
+fn an_emptied_quarantine_makes_room() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = builder(dir.path()).max_bytes(1_500_000).open().unwrap();
+    get(&manager, describe(&origin, 1, 1_000_000));
+    flip(&dir_of(dir.path(), 1));
+    assert_eq!(verify(&manager, 1).unwrap_err().kind(), ErrorKind::Damaged);
+    wait_until("too little room", || {
+        manager.stats().space.waits_for.is_some() && manager.stats().totals.quarantined == 1
+    });
+    for kept in read_dir(&dir.path().join("_quarantine")) {
+        std::fs::remove_dir_all(kept).unwrap();
+    }
+    assert!(manager.wait_idle(DEADLINE));
+    assert_eq!(manager.list_chunks(), [id(1)]);
 }

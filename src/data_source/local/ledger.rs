@@ -29,8 +29,8 @@ pub(in crate::data_source) use reservation::StagedSpace;
 pub(crate) use reservation::{PartSpace, Refusal};
 
 use super::audit::{self, SpaceArea};
-use super::layout::{ChunkName, StagingKey};
-use super::own::OwnDirs;
+use super::layout::{self, ChunkName, StagingKey};
+use super::own::{self, OwnDirs};
 use super::space;
 use super::{Removed, Scan, StoredChunk};
 use crate::error::Error;
@@ -245,6 +245,26 @@ impl Ledger {
     /// more; what comes there meanwhile is counted as it comes.
     pub(super) fn take_guessed(&self) -> Vec<(PathBuf, u64)> {
         std::mem::take(&mut self.books.lock().guessed)
+    }
+
+    /// Looks whether there is less in the quarantine than was counted, and counts that.
+    pub(super) fn measure_quarantine_again(&self) -> bool {
+        let Some(mark) = self.mark().filter(|_| self.balance().quarantine > 0) else {
+            return false;
+        };
+        let places = own::numbered(layout::QUARANTINE).map(|name| self.root.join(name));
+        let measured = places
+            .map(|path| audit::measure(&path))
+            .sum::<std::io::Result<u64>>();
+        let Ok(found) = measured else { return false };
+        let mut books = self.books.lock();
+        let less = found < books.balance.quarantine;
+        if less && books.moving == 0 && books.moved == mark.0 {
+            books.balance.quarantine = found;
+            books.guessed.clear();
+            return true;
+        }
+        false
     }
 
     /// One of them was measured.

@@ -145,7 +145,7 @@ impl OwnDir {
     }
 }
 
-fn numbered(base: &'static str) -> impl Iterator<Item = String> {
+pub(super) fn numbered(base: &'static str) -> impl Iterator<Item = String> {
     (1..=NAMES).map(move |number| match number {
         1 => base.to_owned(),
         _ => format!("{base}-{number}"),

@@ -26,6 +26,19 @@ impl Ledger {
     /// Promises between `least` and `most` bytes to a file of `key`, in one step with whoever else
     /// asks; returns how many. With `keep` false it only says whether it would.
     fn reserve(&self, key: StagingKey, ask: &Ask) -> Result<u64, Refusal> {
+        let refusal = match self.try_to_reserve(key, ask) {
+            Err(refusal) => refusal,
+            granted => return granted,
+        };
+        // A person may have taken away what was kept for them.
+        if self.measure_quarantine_again() {
+            self.try_to_reserve(key, ask)
+        } else {
+            Err(refusal)
+        }
+    }
+
+    fn try_to_reserve(&self, key: StagingKey, ask: &Ask) -> Result<u64, Refusal> {
         let written = self.books.lock().written;
         let free = FreeSpace::of(&self.root);
         let mut books = self.books.lock();
