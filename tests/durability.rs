@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::Command;
 
 use data_manager::data_manager::Durability;
-use support::origin::Origin;
-use support::{DEADLINE, builder, bytes, chunk, chunk_dirs, id, open, temp_dir};
+use support::origin::{Origin, Reply};
+use support::{DEADLINE, builder, bytes, chunk, chunk_dirs, id, open, read_dir, temp_dir};
 
 const CHILD_DIR: &str = "DATA_MANAGER_TEST_CHILD_DIR";
 const TROUBLE_DIR: &str = "DATA_MANAGER_TEST_TROUBLE_DIR";
@@ -244,7 +244,12 @@ fn trace_of(durability: &str) -> Option<Trace> {
     let (dir, origin) = (temp_dir(), Origin::start());
     origin.file("a", bytes(1, 100_000));
     origin.file("b", bytes(2, 10));
-    let trace_file = dir.path().join("trace");
+    trace_in(dir.path(), &origin, durability)
+}
+
+/// The same in a directory that may have something in it.
+fn trace_in(dir: &Path, origin: &Origin, durability: &str) -> Option<Trace> {
+    let trace_file = dir.join("trace");
     let calls = [
         "fsync,fdatasync,sync_file_range,syncfs,rename,renameat,renameat2,mkdir,mkdirat",
         "unlink,unlinkat,rmdir,truncate,ftruncate,fallocate",
@@ -256,7 +261,7 @@ fn trace_of(durability: &str) -> Option<Trace> {
         .arg(&trace_file)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child"])
-        .env(CHILD_DIR, dir.path())
+        .env(CHILD_DIR, dir)
         .env(CHILD_DURABILITY, durability)
         .env(CHILD_ORIGIN, origin.url(""))
         .output();
@@ -320,6 +325,36 @@ fn ordered_waits_for_nothing_after_the_rename() {
     trace.find(commit, &["_said_gone"]);
     let synced = trace.synced(commit);
     assert!(synced.is_empty(), "{synced:?}");
+}
+
+#[test]
+fn what_a_run_without_durability_left_is_synced_before_it_is_committed() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    origin.file("a", bytes(1, 400_000));
+    origin.serve("b", Reply::Silence);
+    let data = dir.path().join("data");
+    let careless = builder(&data).durability(Durability::None).open().unwrap();
+    let files = ["a", "b"].map(|name| (name, origin.url(name)));
+    let task = careless.download_chunk(chunk(1, 0..5, files));
+    let record = || {
+        let staged = read_dir(&data.join("_staging")).pop()?;
+        std::fs::read_to_string(staged.join("_parts/0.json")).ok()
+    };
+    let complete = |record: String| !record.contains("\"complete_xxh3\":null");
+    let started = std::time::Instant::now();
+    while !record().is_some_and(complete) {
+        assert!(started.elapsed() < DEADLINE, "{:?}", record());
+        std::thread::yield_now();
+    }
+    careless.shutdown(DEADLINE).unwrap();
+    drop((task, careless));
+    origin.file("b", bytes(2, 10));
+    let Some(trace) = trace_in(dir.path(), &origin, "full") else {
+        println!("skipped: needs strace");
+        return;
+    };
+    trace.commit();
+    assert_eq!(origin.hits("a"), 1, "it was there");
 }
 
 #[test]

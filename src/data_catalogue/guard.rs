@@ -75,8 +75,10 @@ impl ChunkGuard {
     /// The chunk's files with their sizes, in the order of their names.
     ///
     /// Of a chunk that was found on disk at the start and that the check behind the start has not come
-    /// to yet, the first call reads the manifest, one small file. If that is damaged the answer is
-    /// empty, and the chunk is about to leave the view.
+    /// to yet, the first call reads the manifest: one small file, the one thing of a guard that may
+    /// wait for the disk. Where that cannot be read the answer is empty, which it never is otherwise:
+    /// the chunk is damaged, and about to leave the view, or the disk has trouble, and the next call
+    /// tries again.
     pub fn files(&self) -> &[ChunkFile] {
         self.held.files()
     }

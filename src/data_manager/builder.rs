@@ -42,9 +42,11 @@ use crate::error::Error;
 /// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 /// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
-/// Fixed: 4 threads of the blocking pool beyond the slots, for commits and deletes; one progress
-/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals at a
-/// time; a host is given a rest after 5 failures in a row that it would have had for everybody;
+/// Fixed: 8 threads of the blocking pool beyond the slots, for commits, deletes and checks; one progress
+/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals and 2
+/// verifications at a time; 3 tries to verify a chunk that was not synced before a reboot; 30 s until what could
+/// not be checked is looked at again; 10 audits, 10 s apart, until nothing moved meanwhile; 16 refusals for want of
+/// room before a rest; 128 small files that wait open for their commit; 8 MiB that wait to be written; a host is given a rest after 5 failures in a row that it would have had for everybody;
 /// `Retry-After` is honoured up to the longest backoff; an hour, or more, from the beginning of one
 /// round of the scrub to that of the next.
 #[derive(Debug)]

@@ -12,7 +12,7 @@
 //! | `transfer.rs` | what the jobs of one attempt share |
 //! | `assigning.rs` | how an assignment gets to the planner |
 //! | `held.rs`, `releases.rs` | what guards share, and how a dropped one reaches the planner |
-//! | `checking.rs` | what was found on disk is looked at behind the start |
+//! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
@@ -64,7 +64,7 @@ use crate::tasks_manager::TasksManager;
 
 /// Threads of the blocking pool beyond those that fetch: commits, deletes and cancellations never
 /// wait for a transfer.
-const SPARE_THREADS: usize = 4;
+const SPARE_THREADS: usize = 8;
 
 /// What a worker needs of a data manager.
 ///

@@ -7,7 +7,8 @@ use super::entry::LeavingJob;
 use crate::data_chunk::ChunkId;
 use crate::data_source::{Generation, StoredChunk};
 
-/// How many run at a time: fewer than the threads that the blocking pool has beyond its slots.
+/// How many run at a time: with two verifications, a check, a scrub and a call of `verify`, fewer than the
+/// threads that the blocking pool has beyond its slots.
 const AT_A_TIME: usize = 2;
 /// How many are read at a time before they are believed. Beside the others: reading takes long, and
 /// has a thread for moments only.

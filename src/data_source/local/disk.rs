@@ -1,8 +1,8 @@
 //! Directories as handles, and the few operations on them that the store is made of.
 //!
-//! Nothing below the data directory is reached by a path: each operation goes from the handle of a
-//! directory to one name in it, and never through a symbolic link. Whoever plants a link there, also
-//! while the store works, gains nothing by it.
+//! Nothing below the data directory is created, changed or removed by a path: each operation goes from the
+//! handle of a directory to one name in it, and never through a symbolic link. Whoever plants a link
+//! there, also while the store works, gains nothing by it. (Names and sizes are listed by path.)
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
