@@ -1,7 +1,7 @@
 //! What opening found, for as long as nothing names it.
 //!
 //! A million chunks are found in a start that takes a second, and most of them are never spoken of
-//! again. So each stays what it was found as, and becomes an [`Entry`](super::entry::Entry) when a
+//! again. So each stays what it was found as, and becomes an [`Entry`] when a
 //! fact names it: see `Planner::edit`.
 //!
 //! Invariants:
