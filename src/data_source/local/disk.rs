@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Advice, AtFlags, CWD, FileType, Mode, OFlags};
@@ -68,8 +69,9 @@ impl Entry {
     }
 }
 
-/// Made and removed again, so that a directory is written again.
-pub(super) const AGAIN: &str = "_again";
+/// How a directory is called that is made and removed at once, so that the one that it is in is written
+/// again. A number follows.
+pub(super) const AGAIN: &str = "_again-";
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -316,8 +318,11 @@ impl Dir {
         if self.options.durability != Durability::Full {
             return Ok(());
         }
+        // Each caller makes one of its own: several may be here at a time.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = format!("{AGAIN}{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let before = self.before_change();
-        let changed = self.make(AGAIN).and_then(|_| self.remove_dir(AGAIN));
+        let changed = self.make(&name).and_then(|_| self.remove_dir(&name));
         changed.map_err(|error| Error::io("change a directory again", error))?;
         self.changes.sync(before, || self.sync())
     }

@@ -125,7 +125,7 @@ impl Scanner<'_> {
             };
             match layout::parse_dataset_dir(name) {
                 Some(dataset_id) if is_dir(&entry) => datasets.push((entry.path(), dataset_id)),
-                _ if self.own.is_own(name) || name == AGAIN => {}
+                _ if self.own.is_own(name) || name.starts_with(AGAIN) => {}
                 _ => self.foreign(&entry),
             }
         }
