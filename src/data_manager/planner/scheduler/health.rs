@@ -110,6 +110,11 @@ impl Health {
         self.rests_until().is_some()
     }
 
+    /// Whether it rests, or is being tried again.
+    pub(super) fn is_given_up(self) -> bool {
+        matches!(self, Health::Resting { .. } | Health::Probing { .. })
+    }
+
     /// When its rest is over, if it rests.
     pub(super) fn rests_until(self) -> Option<Moment> {
         match self {

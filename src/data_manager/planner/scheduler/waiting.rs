@@ -1,5 +1,6 @@
 //! The chunks that wait, and at which hosts.
 
+use super::health::Health;
 use super::{Place, Scheduler, Tier, show};
 use crate::data_chunk::{ChunkSpec, FileSpec};
 use crate::data_manager::planner::Moment;
@@ -45,12 +46,21 @@ impl Scheduler {
         spec: &'a ChunkSpec,
         missing: impl Fn(usize) -> bool,
     ) -> Option<&'a str> {
-        let rests = |name: &str| {
+        self.host_that(spec, missing, Health::is_resting)
+    }
+
+    fn host_that<'a>(
+        &self,
+        spec: &'a ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+        is_it: fn(Health) -> bool,
+    ) -> Option<&'a str> {
+        let fits = |name: &str| {
             let host = self.hosts.id_of(name).and_then(|id| self.hosts.get(id));
-            host.is_some_and(|host| host.health.is_resting())
+            host.is_some_and(|host| is_it(host.health))
         };
         let mut hosts = missing_files(spec, missing).map(|(_, file)| file.host());
-        hosts.find(|name| rests(name))
+        hosts.find(|name| fits(name))
     }
 
     /// Whether a newcomer has to wait for a host that rests; then it does, and no longer elsewhere.
@@ -91,14 +101,15 @@ impl Scheduler {
         place
     }
 
-    /// The rest that a waiting chunk waits for.
+    /// The host that a waiting chunk waits for: it rests, or is being tried again.
     pub(in super::super) fn rest_of(
         &self,
         now: Moment,
         spec: &ChunkSpec,
         missing: impl Fn(usize) -> bool,
     ) -> Option<RestingHost> {
-        let resting = self.hosts.id_of(self.resting_host(spec, missing)?)?;
+        let host = self.host_that(spec, missing, Health::is_given_up)?;
+        let resting = self.hosts.id_of(host)?;
         Some(show(self.hosts.get(resting)?, now))
     }
 }
