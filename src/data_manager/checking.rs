@@ -20,8 +20,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 /// Empties the trash, and checks `chunks`.
 pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
     let Some(strong) = core.upgrade() else { return };
-    let trash = strong.run_job(LocalDataSource::empty_trash).await;
-    strong.report_trouble(None, trash.err());
+    let mut trash_left = empty_trash(&strong).await;
     let quarantine = strong.run_job(LocalDataSource::measure_quarantine).await;
     strong.report_trouble(None, quarantine.err());
     drop(strong);
@@ -44,12 +43,26 @@ pub(super) async fn check_behind(core: Weak<Core>, chunks: Vec<StoredChunk>) {
         if !std::mem::replace(&mut audited, true) {
             audit_behind(&core).await;
         }
-        if troubled.is_empty() {
+        if troubled.is_empty() && !trash_left {
             return;
         }
         left = troubled;
         sleep(TRY_AGAIN).await;
+        if trash_left {
+            let Some(core) = core.upgrade() else { return };
+            trash_left = empty_trash(&core).await;
+        }
     }
+}
+
+/// Whether something is left that may go the next time.
+async fn empty_trash(core: &Core) -> bool {
+    let Err(error) = core.run_job(LocalDataSource::empty_trash).await else {
+        return false;
+    };
+    let may_pass = !matches!(error.kind(), ErrorKind::Denied | ErrorKind::ShutDown);
+    core.report_trouble(None, Some(error));
+    may_pass
 }
 
 /// What was found since the last slice, and then what comes next.

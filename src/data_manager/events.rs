@@ -212,6 +212,7 @@ impl Event {
                 | Event::Foreign { .. }
                 | Event::Unreadable { .. }
                 | Event::LedgerOff { .. }
+                | Event::DiskTrouble { .. }
         )
     }
 }
@@ -462,6 +463,19 @@ mod tests {
         }
         assert_eq!(seen, ["lagged 3", "removed 3", "removed 4"]);
         assert_eq!(events.try_recv().unwrap_err(), RecvError::Empty);
+    }
+
+    #[test]
+    fn trouble_before_the_first_subscriber_is_told_to_it() {
+        let hub = EventHub::new(8);
+        let error = Error::io("open a directory", std::io::ErrorKind::ReadOnlyFilesystem.into());
+        let chunk_id = None;
+        hub.push(&Event::DiskTrouble { chunk_id, error });
+        hub.push(&removed(1));
+        let first = hub.subscribe();
+        assert!(matches!(first.try_recv(), Ok(Event::DiskTrouble { .. })));
+        assert_eq!(first.try_recv().unwrap_err(), RecvError::Empty);
+        assert_eq!(hub.subscribe().try_recv().unwrap_err(), RecvError::Empty);
     }
 
     #[test]
