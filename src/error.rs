@@ -46,6 +46,10 @@ pub enum ErrorKind {
     Damaged,
     /// The time given to wait was over first.
     Timeout,
+    /// What was asked for has not changed since; only of a conditional request.
+    Unchanged,
+    /// The source cannot do that at all.
+    Unsupported,
     /// A job panicked or was lost; a defect in this crate or in a source that was registered.
     Internal,
 }
@@ -68,6 +72,8 @@ impl ErrorKind {
             ErrorKind::Io => "io",
             ErrorKind::Damaged => "damaged",
             ErrorKind::Timeout => "timeout",
+            ErrorKind::Unchanged => "unchanged",
+            ErrorKind::Unsupported => "unsupported",
             ErrorKind::Internal => "internal",
         }
     }

@@ -468,7 +468,10 @@ mod tests {
     #[test]
     fn trouble_before_the_first_subscriber_is_told_to_it() {
         let hub = EventHub::new(8);
-        let error = Error::io("open a directory", std::io::ErrorKind::ReadOnlyFilesystem.into());
+        let error = Error::io(
+            "open a directory",
+            std::io::ErrorKind::ReadOnlyFilesystem.into(),
+        );
         let chunk_id = None;
         hub.push(&Event::DiskTrouble { chunk_id, error });
         hub.push(&removed(1));

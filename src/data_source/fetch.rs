@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::checksums::Checksums;
 use super::local::{Part, Progress, Refusal, Staging, Version};
 use super::rate::{RateFloor, RateWatch};
-use super::{CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
+use super::{Body, CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
 
@@ -238,7 +238,7 @@ impl Fetcher<'_> {
 
     fn copy(
         &self,
-        mut reader: Box<dyn Read + Send>,
+        mut reader: Box<dyn Body>,
         total: Option<u64>,
         part: &mut Part,
         sums: &mut Checksums,

@@ -70,6 +70,9 @@ impl DataSource for FileSource {
             .metadata()
             .map_err(|error| io_error(error, "look at the file"))?;
         let validator = validator_of(&metadata);
+        if validator.is_some() && validator.as_deref() == request.unless_validator() {
+            return Err(SourceError::unchanged());
+        }
         let unchanged = validator.is_some() && validator.as_deref() == request.validator();
         let start = if unchanged {
             request.offset().min(metadata.len())

@@ -14,12 +14,16 @@ mod fetch;
 mod file;
 mod http;
 mod local;
+mod opened;
 mod rate;
+mod request;
+mod source_error;
 mod throttle;
 
 use std::fmt;
-use std::io::Read;
-use std::time::Duration;
+use std::sync::Arc;
+
+use anyhow::anyhow;
 
 pub use cancel::CancelToken;
 pub(crate) use fetch::{
@@ -32,10 +36,14 @@ pub(crate) use local::{
     Ledger, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk, Verification,
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
+pub(crate) use opened::Body;
+pub use opened::Opened;
 pub(crate) use rate::RateFloor;
+pub use request::{ListRequest, OpenRequest};
+pub use source_error::SourceError;
 pub(crate) use throttle::Throttle;
 
-use crate::error::ErrorKind;
+use crate::data_chunk::DataChunk;
 
 /// Where the bytes of a file come from; one per URL scheme.
 ///
@@ -76,186 +84,40 @@ pub trait DataSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// Says whether trying again can help.
     fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError>;
-}
 
-/// What [`DataSource::open`] is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct OpenRequest<'a> {
-    url: &'a str,
-    offset: u64,
-    validator: Option<&'a str>,
-    cancel: &'a CancelToken,
-}
-
-impl<'a> OpenRequest<'a> {
-    /// A request for the whole of `url`.
-    pub fn new(url: &'a str, cancel: &'a CancelToken) -> Self {
-        OpenRequest {
-            url,
-            offset: 0,
-            validator: None,
-            cancel,
-        }
-    }
-
-    /// Asks to go on at byte `offset` of what `validator` stood for.
-    #[must_use]
-    pub fn resume(mut self, offset: u64, validator: &'a str) -> Self {
-        self.offset = offset;
-        self.validator = Some(validator);
-        self
-    }
-
-    /// The URL, without its fragment.
-    pub fn url(&self) -> &'a str {
-        self.url
-    }
-
-    /// The first byte that is wanted, counted from 0. Not 0 only where there is a validator.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The validator of the bytes before `offset`, as an earlier [`Opened`] gave it.
-    pub fn validator(&self) -> Option<&'a str> {
-        self.validator
-    }
-
-    /// Says when nobody wants the bytes any more. A source whose reads can stall registers a way
-    /// to break them off here.
-    pub fn cancel(&self) -> &'a CancelToken {
-        self.cancel
+    /// Gives `found` each whole chunk under `request.url()`, in no particular order, with URLs that
+    /// this source serves. Blocks; what it calls must not.
+    ///
+    /// # Errors
+    /// Of kind [`Unsupported`](crate::ErrorKind::Unsupported) where the source cannot list, which
+    /// is so unless it says otherwise. What was found before an error is sound; it is not all.
+    fn list(
+        &self,
+        request: &ListRequest<'_>,
+        found: &mut dyn FnMut(DataChunk),
+    ) -> Result<(), SourceError> {
+        let (_, _) = (request, found);
+        Err(SourceError::unsupported(anyhow!(
+            "the source does not list what it holds"
+        )))
     }
 }
 
-/// An open file: what [`DataSource::open`] returns.
-pub struct Opened {
-    pub(crate) reader: Box<dyn Read + Send>,
-    pub(crate) start: u64,
-    pub(crate) total: Option<u64>,
-    pub(crate) validator: Option<String>,
-    pub(crate) self_delimiting: bool,
-}
-
-impl Opened {
-    /// `reader` gives the file from its first byte; its length is unknown.
-    pub fn new(reader: impl Read + Send + 'static) -> Self {
-        Opened {
-            reader: Box::new(reader),
-            start: 0,
-            total: None,
-            validator: None,
-            self_delimiting: true,
-        }
+/// A source that others use, too.
+impl<S: DataSource + ?Sized> DataSource for Arc<S> {
+    fn check(&self, url: &str) -> anyhow::Result<()> {
+        (**self).check(url)
     }
 
-    /// The reader's first byte is byte `start` of the file.
-    #[must_use]
-    pub fn starting_at(mut self, start: u64) -> Self {
-        self.start = start;
-        self
+    fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
+        (**self).open(request)
     }
 
-    /// The whole file has `len_bytes` bytes.
-    #[must_use]
-    pub fn with_total(mut self, len_bytes: u64) -> Self {
-        self.total = Some(len_bytes);
-        self
-    }
-
-    /// What to present to resume: a string that changes whenever a byte of the file does (a
-    /// strong ETag, a modification time). Without one, a broken transfer starts again.
-    #[must_use]
-    pub fn with_validator(mut self, validator: impl Into<String>) -> Self {
-        self.validator = Some(validator.into());
-        self
-    }
-
-    /// The reader's end proves nothing: a connection that was cut looks the same. Such a file is
-    /// taken only if its digest is declared.
-    #[must_use]
-    pub fn ending_anywhere(mut self) -> Self {
-        self.self_delimiting = false;
-        self
-    }
-}
-
-impl fmt::Debug for Opened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened")
-            .field("start", &self.start)
-            .field("total", &self.total)
-            .field("validator", &self.validator)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why a source could not serve, and whether trying again can help.
-#[derive(Debug)]
-pub struct SourceError {
-    pub(crate) kind: ErrorKind,
-    pub(crate) permanent: bool,
-    pub(crate) host_wide: bool,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) cause: anyhow::Error,
-}
-
-impl SourceError {
-    /// Trying again later may help: the connection broke, the source is busy.
-    pub fn transient(cause: impl Into<anyhow::Error>) -> Self {
-        SourceError {
-            kind: ErrorKind::Network,
-            permanent: false,
-            host_wide: false,
-            retry_after: None,
-            cause: cause.into(),
-        }
-    }
-
-    /// Trying again as it stands will not help: there is no such file, access is refused.
-    pub fn permanent(cause: impl Into<anyhow::Error>) -> Self {
-        SourceError {
-            kind: ErrorKind::NotFound,
-            permanent: true,
-            host_wide: false,
-            retry_after: None,
-            cause: cause.into(),
-        }
-    }
-
-    /// Says more exactly what kind of failure it is. The defaults are [`ErrorKind::Network`] for
-    /// a transient failure and [`ErrorKind::NotFound`] for a permanent one.
-    #[must_use]
-    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    /// The URL's host would have failed for any other file too: it cannot be reached, or hung up
-    /// before it said anything. After some of these in a row the whole host is given a rest.
-    /// What a host says of one file is never host-wide.
-    #[must_use]
-    pub fn host_wide(mut self) -> Self {
-        self.host_wide = true;
-        self
-    }
-
-    /// The source asks not to be tried again for this file before `delay` is over.
-    #[must_use]
-    pub fn with_retry_after(mut self, delay: Duration) -> Self {
-        self.retry_after = Some(delay);
-        self
-    }
-}
-
-impl fmt::Display for SourceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.cause)
-    }
-}
-
-impl std::error::Error for SourceError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.cause.as_ref())
+    fn list(
+        &self,
+        request: &ListRequest<'_>,
+        found: &mut dyn FnMut(DataChunk),
+    ) -> Result<(), SourceError> {
+        (**self).list(request, found)
     }
 }

@@ -23,7 +23,7 @@ use anyhow::anyhow;
 use data_encoding::BASE64;
 use fluent_uri::Uri;
 use percent_encoding::percent_decode_str;
-use ureq::http::{Response, header};
+use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
 use self::agents::{AgentPool, LeasedBody};
@@ -111,6 +111,9 @@ impl DataSource for HttpSource {
         let hook = request.cancel().on_cancel(move || line.break_off());
         let response = send(&lease.agent.agent, request)
             .map_err(|error| status::classify(&error, lease.agent.line.was_redirected()))?;
+        if response.status() == StatusCode::NOT_MODIFIED && request.unless_validator().is_some() {
+            return Err(SourceError::unchanged());
+        }
         status::check_status(response.status(), response.headers())?;
         let meaning = Meaning::of(&response, request)?;
         let body = response.into_body().into_reader();
@@ -132,6 +135,13 @@ fn send(agent: &Agent, request: &OpenRequest<'_>) -> Result<Response<Body>, ureq
     if let Some(validator) = request.validator() {
         call = call.header(header::RANGE, format!("bytes={}-", request.offset()));
         call = call.header(header::IF_RANGE, validator);
+    }
+    if let Some(validator) = request.unless_validator() {
+        let name = match validator.starts_with('"') {
+            true => header::IF_NONE_MATCH,
+            false => header::IF_MODIFIED_SINCE,
+        };
+        call = call.header(name, validator);
     }
     call.call()
 }
