@@ -25,6 +25,7 @@ pub(crate) use digest::{hex_id as hex_chunk_id, optional_hex_id as hex_optional_
 pub(crate) use spec::{
     ChunkSpec, FileSpec, MANIFEST_NAME, PARTS_NAME, check_file_name, fingerprint, said_by,
 };
+pub(crate) use url::check_document_url;
 pub use url::redact_url;
 
 /// The identity of a chunk: 32 opaque bytes, chosen by whoever describes chunks.

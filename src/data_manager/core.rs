@@ -29,7 +29,7 @@ use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{
-    DirLock, Finding, Ledger, LocalDataSource, RateFloor, StoredChunk, Throttle,
+    CancelToken, DirLock, Finding, Ledger, LocalDataSource, RateFloor, StoredChunk, Throttle,
 };
 use crate::error::Error;
 use crate::io_operation::BlockingPool;
@@ -67,6 +67,8 @@ pub(super) struct Core {
     /// Bytes that arrived since the manager was opened.
     downloaded_bytes: AtomicU64,
     opened: Instant,
+    /// Cancelled when the manager is shut down.
+    pub(super) closing: CancelToken,
 }
 
 /// What is done at the end of a hold of the lock, if others wait for it.
@@ -122,6 +124,7 @@ impl Core {
             alarm: Mutex::default(),
             downloaded_bytes: AtomicU64::new(0),
             opened: Instant::now(),
+            closing: CancelToken::new(),
         })
     }
 
@@ -228,6 +231,8 @@ impl Core {
     /// Ends every unfinished task and breaks every transfer off.
     pub(super) fn shut_down(self: &Arc<Self>) {
         self.scrub.shut_down();
+        // Whoever shuts down waits anyway, and the sources' hooks do not.
+        self.closing.cancel();
         self.apply(|planner, _| planner.shut_down());
         let mut from = None;
         loop {

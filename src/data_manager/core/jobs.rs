@@ -24,13 +24,20 @@ impl Core {
         &self,
         job: impl FnOnce(&LocalDataSource) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (Some(pool), Some(store)) = (self.pool.upgrade(), self.store()) else {
-            return Err(shut_down());
-        };
-        let operation = pool.run_urgent(move || job(&store));
+        let store = self.store().ok_or_else(shut_down)?;
+        self.run(move || job(&store)).await?
+    }
+
+    /// The same with a job that does not need the data directory.
+    pub(in crate::data_manager) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let pool = self.pool.upgrade().ok_or_else(shut_down)?;
+        let operation = pool.run_urgent(job);
         drop(pool);
         match operation.await {
-            Ok(result) => result,
+            Ok(result) => Ok(result),
             Err(lost) => Err(Error::new(
                 ErrorKind::Internal,
                 format!("a job was lost: {lost}"),
