@@ -2,14 +2,14 @@ use super::*;
 use proptest::prelude::*;
 
 const NUMBER: &str = "(0|[1-9][0-9]{0,19}|0[0-9]{1,3}|[+-][0-9]{1,3}|)";
-const HEX: &str = "([0-9a-f]{16}|[0-9a-fA-F+]{15,17})";
+const HEX: &str = "([0-9a-f]{16}|[0-9a-fA-F]{16}|[0-9a-f]{15}|[+][0-9a-f]{15})";
 const ID: &str = "([0-9a-f]{64}|[0-9a-fA-F]{63,65})";
 
 /// Names that are nearly ours, in each of their kinds.
 fn nearly_ours() -> impl Strategy<Value = String> {
     prop_oneof![
         (NUMBER, ID).prop_map(|(generation, id)| format!("{generation}-{id}")),
-        (ID, HEX, "-?").prop_map(|(id, fingerprint, end)| format!("{id}-{fingerprint}{end}")),
+        ("[0-9a-f]{64}", HEX).prop_map(|(id, fingerprint)| format!("{id}-{fingerprint}")),
         ("(dataset_id=|Dataset_id=|)", ID, "[-/0]?")
             .prop_map(|(key, id, end)| format!("{key}{id}{end}")),
         (NUMBER, NUMBER, HEX, "(-[0-9a-fA-F+]{7,9})?").prop_map(
