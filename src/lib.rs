@@ -81,3 +81,11 @@ pub mod io_operation;
 pub mod tasks_manager;
 
 pub use error::{Error, ErrorKind};
+
+/// The door for the targets in `fuzz/`, in their build only.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::data_chunk::properties::*;
+    pub use crate::data_source::properties::*;
+}

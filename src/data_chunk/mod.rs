@@ -9,6 +9,8 @@
 mod assignment;
 mod digest;
 mod json;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod spec;
 mod url;
 

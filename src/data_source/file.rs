@@ -205,3 +205,6 @@ mod tests {
         assert_eq!(changed.start, 0);
     }
 }
+
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties;

@@ -16,6 +16,8 @@ mod file;
 mod http;
 mod local;
 mod opened;
+#[cfg(fuzzing)]
+pub(crate) mod properties;
 mod rate;
 mod request;
 mod source_error;

@@ -75,7 +75,7 @@ fn partial_content(
 }
 
 /// `bytes FIRST-LAST/TOTAL` (RFC 9110, section 14.4), last byte inclusive.
-fn parse_content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
+pub(super) fn parse_content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let number = |text: &str| {

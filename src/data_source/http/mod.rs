@@ -13,6 +13,8 @@ mod agents;
 mod connect;
 mod line;
 mod meaning;
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties;
 mod resolve;
 mod status;
 

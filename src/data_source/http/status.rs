@@ -47,7 +47,7 @@ pub(super) fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<()
 
 /// `Retry-After` (RFC 9110, section 10.2.3): a number of seconds, or a date. A date is taken
 /// relative to the server's own clock, if it says what that shows.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let delay = if digits {

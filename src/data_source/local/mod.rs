@@ -22,6 +22,8 @@ mod manifest;
 mod names;
 mod options;
 mod own;
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties;
 mod removal;
 mod scan;
 mod sealing;

@@ -75,6 +75,18 @@ struct PartRecord {
     complete_xxh3: Option<u64>,
 }
 
+impl PartRecord {
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`to_json`](Self::to_json) writes, and no other spelling of it.
+    fn parse(bytes: &[u8]) -> Option<PartRecord> {
+        let record: PartRecord = serde_json::from_slice(bytes).ok()?;
+        (record.to_json() == bytes).then_some(record)
+    }
+}
+
 /// What a partial file is a part of: the bytes that follow have to be of the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Version {
@@ -226,7 +238,7 @@ impl Part {
             .parts
             .read_bounded(&self.record_name, MAX_RECORD_BYTES)
             .ok()
-            .and_then(|bytes| serde_json::from_slice::<PartRecord>(&bytes).ok())
+            .and_then(|bytes| PartRecord::parse(&bytes))
             .filter(|record| !record.boot.is_empty() && record.boot == boot_id());
         self.recorded = record.is_some();
         match record {
@@ -396,7 +408,7 @@ impl Part {
             version,
             complete_xxh3: complete,
         };
-        let json = serde_json::to_vec(&record).unwrap_or_default();
+        let json = record.to_json();
         let write = || self.parts.write_new(&self.record_name, &json);
         let written = match write() {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -409,3 +421,6 @@ impl Part {
         Ok(())
     }
 }
+
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties;

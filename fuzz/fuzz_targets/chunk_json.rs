@@ -1,0 +1,7 @@
+//! The JSON of a chunk's description.
+#![no_main]
+
+use data_manager::fuzzing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::chunk_json(bytes));

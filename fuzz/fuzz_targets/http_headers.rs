@@ -1,0 +1,7 @@
+//! Content-Range, Retry-After and Date.
+#![no_main]
+
+use data_manager::fuzzing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::headers(bytes));
