@@ -17,6 +17,8 @@ mod meaning;
 pub(super) mod properties;
 mod resolve;
 mod status;
+#[cfg(feature = "s3")]
+mod unserved;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +28,14 @@ use data_encoding::BASE64;
 use fluent_uri::Uri;
 use percent_encoding::percent_decode_str;
 use ureq::http::{Response, StatusCode, header};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 
 use self::agents::{AgentPool, LeasedBody};
 use self::meaning::Meaning;
 use self::resolve::Names;
+#[cfg(feature = "s3")]
+pub(crate) use self::unserved::Unserved;
 use super::{DataSource, OpenRequest, Opened, SourceError};
 
 /// Time limits of [`HttpSource`].
@@ -129,6 +134,10 @@ impl DataSource for HttpSource {
 }
 
 fn send(agent: &Agent, request: &OpenRequest<'_>) -> Result<Response<Body>, ureq::Error> {
+    call_of(agent, request).call()
+}
+
+fn call_of(agent: &Agent, request: &OpenRequest<'_>) -> RequestBuilder<WithoutBody> {
     let (url, credentials) = split_credentials(request.url());
     let mut call = agent.get(url);
     if let Some(credentials) = credentials {
@@ -145,7 +154,7 @@ fn send(agent: &Agent, request: &OpenRequest<'_>) -> Result<Response<Body>, ureq
         };
         call = call.header(name, validator);
     }
-    call.call()
+    call
 }
 
 /// The URL without user info, and the user info as basic credentials.
