@@ -53,7 +53,7 @@ impl Server {
             .current_dir(dir.path())
             .args(["server", "-dir=.", "-filer", "-s3", "-s3.config=s3.json"])
             .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
-            .args(["-master.volumeSizeLimitMB=256", "-volume.max=20"])
+            .args(["-master.volumeSizeLimitMB=64", "-volume.max=400"])
             .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
             .args(["-s3.domainName=localhost", "-master.telemetry=false"]);
         let names = ["master", "volume", "filer", "s3"];
