@@ -7,6 +7,10 @@
 )]
 
 pub mod origin;
+#[cfg(feature = "s3")]
+pub mod proxy;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod source;
 
 use std::collections::HashMap;

@@ -53,7 +53,7 @@ pub(in crate::data_source) struct ChunkName {
 }
 
 impl ChunkName {
-    pub(super) fn format(&self) -> String {
+    pub(in crate::data_source) fn format(&self) -> String {
         let Range { start, end } = self.block_range;
         let (id, len, generation) = (hex_encode(&self.id), self.len_bytes, self.generation);
         let fingerprint = self.fingerprint;

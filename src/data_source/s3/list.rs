@@ -151,17 +151,17 @@ impl Pages {
 
 fn parse(page: &[u8]) -> Result<ListObjectsV2Response, SourceError> {
     let text = str::from_utf8(page).map_err(|_| distrust("the listing is not UTF-8"))?;
-    if !is_shallow(text) {
-        return Err(distrust("the listing is nested without end"));
+    if !is_sound(text) {
+        return Err(distrust("the listing is not whole, or nested without end"));
     }
     ListObjectsV2::parse_response(text).map_err(|_| distrust("the listing cannot be understood"))
 }
 
-/// Whether elements lie no deeper than [`MAX_DEPTH`]: the parser goes down by calling itself. What
-/// no listing needs (comments, sections of plain text, declarations) is not let through either,
-/// since ends could hide in it.
-fn is_shallow(xml: &str) -> bool {
-    let (mut depth, mut rest) = (0u32, xml);
+/// Whether all elements have an end, which the parser does not insist on, and lie no deeper than
+/// [`MAX_DEPTH`], since it goes down by calling itself. What no listing needs (comments, sections of
+/// plain text, declarations) is not let through either: ends could hide in it.
+fn is_sound(xml: &str) -> bool {
+    let (mut depth, mut rest, mut root) = (0u32, xml, false);
     while let Some((_, behind)) = rest.split_once('<') {
         let Some((tag, after)) = behind.split_at_checked(tag_len(behind)) else {
             return false;
@@ -169,16 +169,20 @@ fn is_shallow(xml: &str) -> bool {
         match tag.bytes().next() {
             Some(b'!') | None => return false,
             Some(b'?') => {}
-            Some(b'/') => depth = depth.saturating_sub(1),
-            Some(_) if tag.ends_with('/') => {}
-            Some(_) => depth += 1,
+            Some(b'/') if depth == 0 => return false,
+            Some(b'/') => depth -= 1,
+            // What a root of no content says is that there is nothing.
+            Some(_) => {
+                root |= depth == 0 && tag.starts_with("ListBucketResult");
+                depth += u32::from(!tag.ends_with('/'));
+            }
         }
         if depth > MAX_DEPTH {
             return false;
         }
         rest = after;
     }
-    true
+    root && depth == 0
 }
 
 /// How many bytes there are up to the `>` that ends the tag; beyond the text if there is none.

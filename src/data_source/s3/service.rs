@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn where_requests_go() {
-        let at = |options: S3Options, url| {
+        let at = |options: S3Options, url: &str| {
             let signed = signed(options.anonymous(), url);
             signed.split('?').next().unwrap_or_default().to_owned()
         };
