@@ -37,8 +37,13 @@ impl<In: Transport> Connector<In> for SocketConnector {
         if let Some(transport) = chained {
             return Ok(Some(Either::A(transport)));
         }
-        let stream = connect_to(&details.addrs, *details.timeout.after, &self.line)?;
+        let mut limit = *details.timeout.after;
+        if let Some(left) = self.line.left() {
+            limit = limit.min(left);
+        }
+        let stream = connect_to(&details.addrs, limit, &self.line)?;
         stream.set_nodelay(true)?;
+        self.line.connected_to(stream.peer_addr()?.ip());
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Either::B(SocketTransport {

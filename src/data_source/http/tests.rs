@@ -1,24 +1,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::data_source::CancelToken;
-
-#[test]
-fn credentials_leave_the_url() {
-    let (url, credentials) = split_credentials("http://user:p%40ss@h:1/a?b");
-    assert_eq!(url, "http://h:1/a?b");
-    assert_eq!(
-        credentials.as_deref(),
-        Some(BASE64.encode(b"user:p@ss").as_str())
-    );
-    assert_eq!(
-        split_credentials("http://h/a@b"),
-        ("http://h/a@b".to_owned(), None)
-    );
-}
 
 #[test]
 fn what_cannot_be_requested_is_refused_at_the_door() {
