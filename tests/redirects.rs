@@ -16,8 +16,9 @@ const CANARY: &str = "canary7f3a";
 const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 
 fn to(status: u16, location: &str) -> Reply {
-    let reply =
-        format!("HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    let reply = format!(
+        "HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     Reply::Raw(reply.into_bytes())
 }
 

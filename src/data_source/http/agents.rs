@@ -168,6 +168,8 @@ fn config_of(options: &HttpOptions, roots: RootCerts, proxy: Option<Proxy>) -> C
         .proxy(proxy)
         .http_status_as_error(false)
         .user_agent(USER_AGENT)
+        // Without a word, a server may choose any coding.
+        .accept_encoding("identity")
         // See `redirect`.
         .max_redirects(0)
         .max_idle_connections(1)

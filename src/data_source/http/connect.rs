@@ -173,6 +173,10 @@ impl Transport for SocketTransport {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     spent = started.elapsed();
                 }
+                // `ureq` takes a reset for the end of a body that has no length.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(io::Error::other(error.to_string()).into());
+                }
                 Err(error) => return Err(timed_out_or(error, timeout)),
             }
         }

@@ -30,13 +30,15 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use ureq::http::{Response, StatusCode, header};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 
 use self::agents::{AgentPool, Lease, LeasedBody};
 use self::headers::HostHeaders;
 use self::meaning::Meaning;
 pub use self::options::HttpOptions;
 use self::origin::Target;
+use self::redirect::Way;
 use self::resolve::Names;
 use super::cancel::CancelHook;
 use super::{DataSource, OpenRequest, Opened, SourceError};
@@ -67,16 +69,7 @@ impl DataSource for HttpSource {
     fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
         let mut way = self.agents.set_out(request.url())?;
         loop {
-            let lease = self.agents.lease(&way)?;
-            let line = lease.agent.line.clone();
-            let hook = request.cancel().on_cancel(move || line.break_off());
-            let response = send(
-                &lease.agent.agent,
-                &way.target,
-                &self.agents.headers,
-                request,
-            )
-            .map_err(|error| status::classify(&error, way.was_redirected()))?;
+            let (response, lease, hook) = self.ask(&way, request)?;
             if !redirect::is_redirect(response.status()) {
                 return self.opened(response, request, lease, hook);
             }
@@ -88,6 +81,27 @@ impl DataSource for HttpSource {
 }
 
 impl HttpSource {
+    /// One request, to where `way` has come to; redirects are the caller's.
+    fn ask(
+        &self,
+        way: &Way,
+        request: &OpenRequest<'_>,
+    ) -> Result<(Response<Body>, Lease, CancelHook), SourceError> {
+        let lease = self.agents.lease(way)?;
+        let line = lease.agent.line.clone();
+        let hook = request.cancel().on_cancel(move || line.break_off());
+        let call = call_of(
+            &lease.agent.agent,
+            &way.target,
+            &self.agents.headers,
+            request,
+        );
+        let response = call
+            .call()
+            .map_err(|error| status::classify(&error, way.was_redirected()))?;
+        Ok((response, lease, hook))
+    }
+
     fn opened(
         &self,
         response: Response<Body>,
@@ -120,12 +134,12 @@ fn judge(response: &Response<Body>, request: &OpenRequest<'_>) -> Result<(), Sou
 }
 
 /// Asks `target`, with what goes along to it and to nobody else.
-fn send(
+fn call_of(
     agent: &Agent,
     target: &Target,
     headers: &HostHeaders,
     request: &OpenRequest<'_>,
-) -> Result<Response<Body>, ureq::Error> {
+) -> RequestBuilder<WithoutBody> {
     let mut call = agent.get(&target.url);
     for (name, value) in headers.of(&target.origin) {
         if *name != header::AUTHORIZATION || target.credentials.is_none() {
@@ -146,7 +160,7 @@ fn send(
         };
         call = call.header(name, validator);
     }
-    call.call()
+    call
 }
 
 #[cfg(test)]
