@@ -16,15 +16,15 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let special = match address.octets() {
+    let special = matches!(
+        address.octets(),
         // This host, private, loopback, link-local.
-        [0 | 10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] | [169, 254, ..] => true,
+        [0 | 10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] | [169, 254, ..]
         // Shared between a carrier and its customers, protocol assignments, benchmarks.
-        [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..] => true,
+        | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..]
         // Multicast, reserved, broadcast.
-        [224..=255, ..] => true,
-        _ => false,
-    };
+        | [224..=255, ..]
+    );
     !special
 }
 

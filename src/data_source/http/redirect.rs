@@ -97,10 +97,10 @@ impl Way {
             ));
         };
         let location = percent_encode(location.as_bytes(), STRAY).to_string();
-        let garbled = |_| refused("the redirect leads to what is not a valid URL (RFC 3986)");
-        let location = UriRef::parse(location.as_str()).map_err(|_| garbled(()))?;
-        let base = Uri::parse(self.target.url.as_str()).map_err(|_| garbled(()))?;
-        let url = location.resolve_against(&base).map_err(|_| garbled(()))?;
+        let garbled = || refused("the redirect leads to what is not a valid URL (RFC 3986)");
+        let location = UriRef::parse(location.as_str()).map_err(|_| garbled())?;
+        let base = Uri::parse(self.target.url.as_str()).map_err(|_| garbled())?;
+        let url = location.resolve_against(&base).map_err(|_| garbled())?;
         Target::parse(url.as_str()).map_err(|why| match why {
             Unusable::Scheme => refused("the redirect leads to what is neither http nor https"),
             why => refused(&format!(
