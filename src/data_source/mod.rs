@@ -10,6 +10,7 @@
 
 mod cancel;
 mod checksums;
+mod document;
 mod fetch;
 mod file;
 mod http;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 pub use cancel::CancelToken;
+pub(crate) use document::{DocumentReader, DocumentVersion};
 pub(crate) use fetch::{
     FetchFailure, FetchLimits, FetchObserver, FetchedFile, Fetcher, FileProgress, HostSign, Setback,
 };
