@@ -15,6 +15,8 @@ use crate::data_source::{
     DataSource, FetchLimits, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits,
     StoreOptions,
 };
+#[cfg(feature = "s3")]
+use crate::data_source::{S3Options, S3Source};
 use crate::error::Error;
 
 /// Sets up a [`DataManagerImpl`]; made by [`DataManagerImpl::builder`].
@@ -47,6 +49,7 @@ use crate::error::Error;
 /// | [`dir_mode`](Self::dir_mode) | 0700 | the mode of new directories |
 /// | [`file_mode`](Self::file_mode) | 0600 | the mode of new files |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
+/// | `s3` (feature `s3`) | the environment's | whom `s3://` URLs are asked of, and as whom |
 /// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 /// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
@@ -75,6 +78,8 @@ pub struct DataManagerBuilder {
     pub(super) fetch_limits: FetchLimits,
     http: HttpOptions,
     file_roots: Vec<PathBuf>,
+    #[cfg(feature = "s3")]
+    s3: Option<S3Options>,
     custom: Vec<(String, Arc<dyn DataSource>)>,
 }
 
@@ -111,6 +116,8 @@ impl Default for DataManagerBuilder {
             },
             http: HttpOptions::default(),
             file_roots: Vec::new(),
+            #[cfg(feature = "s3")]
+            s3: None,
             custom: Vec::new(),
         }
     }
@@ -296,6 +303,15 @@ impl DataManagerBuilder {
         self
     }
 
+    /// Whom `s3://` URLs are asked of, and as whom. Without it, what the environment says when the
+    /// manager is opened: [`S3Options::from_env`](crate::data_source::S3Options::from_env).
+    #[cfg(feature = "s3")]
+    #[must_use]
+    pub fn s3(mut self, options: S3Options) -> Self {
+        self.s3 = Some(options);
+        self
+    }
+
     /// Serves URLs of `scheme` from `source`, in place of a built-in source if there is one.
     #[must_use]
     pub fn source(mut self, scheme: &str, source: impl DataSource + 'static) -> Self {
@@ -343,6 +359,11 @@ impl DataManagerBuilder {
         self.http
             .check()
             .map_err(|(field, reason)| Error::refused(field, reason))?;
+        #[cfg(feature = "s3")]
+        self.s3
+            .as_ref()
+            .map_or(Ok(()), S3Options::check)
+            .map_err(|(field, reason)| Error::refused(field, reason))?;
         if self.longest_backoff < self.first_backoff {
             return Err(Error::refused(
                 "longest_backoff",
@@ -368,13 +389,19 @@ impl DataManagerBuilder {
         let mut http = self.http.clone();
         // A transfer has one with the host that it asks and one with whom that redirects it to.
         http.max_idle_connections = self.slots.saturating_mul(2);
-        let http: Arc<dyn DataSource> = Arc::new(HttpSource::new(http));
-        sources.insert("http", http.clone());
-        sources.insert("https", http);
+        let web: Arc<dyn DataSource> = Arc::new(HttpSource::new(http.clone()));
+        sources.insert("http", web.clone());
+        sources.insert("https", web);
         sources.insert(
             "file",
             Arc::new(FileSource::new(self.file_roots.iter().cloned())),
         );
+        #[cfg(feature = "s3")]
+        {
+            let options = self.s3.clone().unwrap_or_else(S3Options::from_env);
+            let source = S3Source::new(options, http);
+            sources.insert("s3", Arc::new(source));
+        }
         for (scheme, source) in &self.custom {
             sources.insert(scheme, source.clone());
         }

@@ -1,7 +1,7 @@
 //! Where bytes come from, and where they are kept.
 //!
 //! * [`DataSource`]: where a file's bytes come from. [`HttpSource`] and [`FileSource`] are built
-//!   in; anybody may register another one for a scheme of their own.
+//!   in, and `S3Source` with the feature `s3`; anybody may register another one for a scheme of their own.
 //! * [`LocalDataSource`]: the data directory. It downloads chunks into it, deletes them from it
 //!   and reads what is in it.
 //!
@@ -14,10 +14,13 @@ mod document;
 mod fetch;
 mod file;
 mod http;
+mod listing;
 mod local;
 mod opened;
 mod rate;
 mod request;
+#[cfg(feature = "s3")]
+mod s3;
 mod source_error;
 mod throttle;
 
@@ -42,6 +45,8 @@ pub(crate) use opened::Body;
 pub use opened::Opened;
 pub(crate) use rate::RateFloor;
 pub use request::{ListRequest, OpenRequest};
+#[cfg(feature = "s3")]
+pub use s3::{S3Options, S3Source};
 pub use source_error::SourceError;
 pub(crate) use throttle::Throttle;
 

@@ -25,6 +25,8 @@ mod reach;
 mod redirect;
 mod resolve;
 mod status;
+#[cfg(feature = "s3")]
+mod unserved;
 
 use std::sync::Arc;
 
@@ -40,6 +42,8 @@ pub use self::options::HttpOptions;
 use self::origin::Target;
 use self::redirect::Way;
 use self::resolve::Names;
+#[cfg(feature = "s3")]
+pub(crate) use self::unserved::Unserved;
 use super::cancel::CancelHook;
 use super::{DataSource, OpenRequest, Opened, SourceError};
 
@@ -114,6 +118,17 @@ impl HttpSource {
             lease.end_unread(body, hook, request.cancel());
             return Err(error);
         }
+        self.taken(response, request, lease, hook)
+    }
+
+    /// An answer that has a file in it, if it says nothing about it that cannot be.
+    fn taken(
+        &self,
+        response: Response<Body>,
+        request: &OpenRequest<'_>,
+        lease: Lease,
+        hook: CancelHook,
+    ) -> Result<Opened, SourceError> {
         let meaning = Meaning::of(&response, request)?;
         let body = response.into_body().into_reader();
         let reader = LeasedBody::new(body, lease, hook, request.cancel().clone());
