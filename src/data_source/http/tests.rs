@@ -233,3 +233,27 @@ fn connections_are_kept() {
     drop(open(&CancelToken::new()));
     assert_eq!(connections.try_iter().count(), 1);
 }
+
+/// A body without a length ends with the connection, but not by a reset.
+#[test]
+fn a_reset_is_no_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/f", listener.local_addr().unwrap());
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nab");
+        let _ = may_go_on.recv();
+        let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        linger.unwrap();
+    });
+    let mut options = HttpOptions::default();
+    options.accept_unframed = true;
+    let (source, cancel) = (HttpSource::new(options), CancelToken::new());
+    let mut opened = source.open(&OpenRequest::new(&url, &cancel)).unwrap();
+    assert!(opened.self_delimiting);
+    opened.reader.read_exact(&mut [0; 2]).unwrap();
+    drop(go_on);
+    assert!(opened.reader.read_to_end(&mut Vec::new()).is_err());
+}
