@@ -20,7 +20,7 @@ use data_manager::data_source::{
 };
 use parking_lot::Mutex;
 use support::origin::Origin;
-use support::proxy::Proxy;
+use support::relay::Relay;
 use support::s3::{KEY, PUBLIC, SECRET, Server};
 use support::{DEADLINE, builder, bytes, chunk, id, temp_dir};
 
@@ -206,23 +206,23 @@ fn an_expired_signature_may_be_tried_again() {
 fn what_has_expired_is_signed_anew() {
     let Some(server) = server("anew") else { return };
     server.put("anew", "k", b"content");
-    let (dir, proxy) = (temp_dir(), Proxy::to(server.port()));
+    let (dir, relay) = (temp_dir(), Relay::to(server.port()));
     let second = Duration::from_secs(1);
     let signed = SystemTime::now();
-    proxy.hold_next(move || {
+    relay.hold_next(move || {
         while SystemTime::now() < signed + 3 * second {
             std::thread::sleep(Duration::from_millis(10));
         }
     });
     let options = server
         .options()
-        .endpoint(proxy.endpoint())
+        .endpoint(relay.endpoint())
         .expires_in(second);
     assert_eq!(
         fetched(&manager(dir.path(), options), 1, "s3://anew/k"),
         b"content"
     );
-    let requests = proxy.requests();
+    let requests = relay.requests();
     let signatures: Vec<_> = requests
         .iter()
         .filter_map(|head| head.split("X-Amz-Signature=").nth(1))
@@ -237,11 +237,11 @@ fn a_cut_transfer_goes_on() {
     let Some(server) = server("cut") else { return };
     let body = bytes(2, 3_000_000);
     server.put("cut", "k", &body);
-    let (dir, proxy) = (temp_dir(), Proxy::to(server.port()));
-    proxy.cut_after(1_000_000);
-    let manager = manager(dir.path(), server.options().endpoint(proxy.endpoint()));
+    let (dir, relay) = (temp_dir(), Relay::to(server.port()));
+    relay.cut_after(1_000_000);
+    let manager = manager(dir.path(), server.options().endpoint(relay.endpoint()));
     assert_eq!(fetched(&manager, 1, "s3://cut/k"), body);
-    let requests = proxy.requests();
+    let requests = relay.requests();
     assert_eq!(requests.len(), 2, "{requests:?}");
     let second = requests[1].to_lowercase();
     assert!(second.contains("\r\nrange: bytes=") && second.contains("\r\nif-range: \""));
@@ -276,17 +276,17 @@ fn an_object_that_changes_is_fetched_again() {
     assert_eq!(content(opened), new);
 
     server.put("changes", "k", &old);
-    let (dir, proxy) = (temp_dir(), Proxy::to(server.port()));
-    proxy.cut_after(1_000_000);
+    let (dir, relay) = (temp_dir(), Relay::to(server.port()));
+    relay.cut_after(1_000_000);
     let (changing, replaced) = (server.clone(), new.clone());
-    let manager = manager(dir.path(), server.options().endpoint(proxy.endpoint()));
+    let manager = manager(dir.path(), server.options().endpoint(relay.endpoint()));
     let events = manager.events();
     let task = manager.download_chunk(chunk(1, 0..5, [("f", "s3://changes/k".to_owned())]));
-    proxy.hold_next(|| ());
-    while proxy.requests().is_empty() {
+    relay.hold_next(|| ());
+    while relay.requests().is_empty() {
         std::thread::yield_now();
     }
-    proxy.hold_next(move || changing.put("changes", "k", &replaced));
+    relay.hold_next(move || changing.put("changes", "k", &replaced));
     task.wait_timeout(DEADLINE).unwrap().unwrap();
     drop(events);
     let guard = manager.get_chunk(&id(1)).unwrap();

@@ -7,8 +7,9 @@
 )]
 
 pub mod origin;
-#[cfg(feature = "s3")]
 pub mod proxy;
+#[cfg(feature = "s3")]
+pub mod relay;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod source;

@@ -1,124 +1,80 @@
-//! A TCP proxy between a source and a server: it cuts, and it keeps requests back.
+//! A proxy on loopback that makes tunnels, all of them to one place: whatever name a client asks
+//! for is found by the proxy, and by nobody else.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use parking_lot::Mutex;
-
+/// Its threads end with the test.
 pub struct Proxy {
     address: SocketAddr,
-    state: Arc<State>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
-
-struct State {
-    server: SocketAddr,
-    /// The next connection is cut after so many bytes of the server's; none if 0.
-    cut_after: AtomicU64,
-    /// Where set, the next request waits for it.
-    gate: Mutex<Option<Gate>>,
-    requests: Mutex<Vec<String>>,
-    connections: AtomicUsize,
-    over: AtomicBool,
-}
-
-type Gate = Box<dyn FnOnce() + Send>;
 
 impl Proxy {
-    pub fn to(port: u16) -> Proxy {
+    /// Leads to `target`.
+    pub fn start(target: SocketAddr) -> Proxy {
+        Proxy::answering(target, "200 Connected")
+    }
+
+    /// Answers each request for a tunnel with this status; leads to `target` if it is good.
+    pub fn answering(target: SocketAddr, status: &'static str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State {
-            server: ([127, 0, 0, 1], port).into(),
-            cut_after: AtomicU64::new(0),
-            gate: Mutex::new(None),
-            requests: Mutex::default(),
-            connections: AtomicUsize::new(0),
-            over: AtomicBool::new(false),
-        });
-        let serving = state.clone();
+        let heads = Arc::<Mutex<Vec<String>>>::default();
+        let seen = heads.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if serving.over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let state = serving.clone();
-                std::thread::spawn(move || state.serve(client));
+                let seen = seen.clone();
+                std::thread::spawn(move || {
+                    let _ = tunnel(&client, target, status, &seen);
+                });
             }
         });
-        Proxy { address, state }
+        Proxy { address, heads }
     }
 
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Cuts the next connection after so many bytes of the server's.
-    pub fn cut_after(&self, count: u64) {
-        self.state.cut_after.store(count, Ordering::SeqCst);
-    }
-
-    /// Keeps the next request back until `gate` returns.
-    pub fn hold_next(&self, gate: impl FnOnce() + Send + 'static) {
-        *self.state.gate.lock() = Some(Box::new(gate));
-    }
-
-    /// The heads of what came in, as far as it began a packet.
-    pub fn requests(&self) -> Vec<String> {
-        self.state.requests.lock().clone()
+    /// What the clients said to the proxy itself.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.state.over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
-    }
-}
-
-impl State {
-    fn serve(self: Arc<Self>, client: TcpStream) {
-        self.connections.fetch_add(1, Ordering::SeqCst);
-        let Ok(server) = TcpStream::connect(self.server) else {
-            return;
-        };
-        let (mut from_client, mut to_server) =
-            (client.try_clone().unwrap(), server.try_clone().unwrap());
-        let up = self.clone();
-        let sending = std::thread::spawn(move || {
-            let mut buffer = [0; 16 * 1024];
-            while let Ok(count @ 1..) = from_client.read(&mut buffer) {
-                let head = String::from_utf8_lossy(&buffer[..count]).into_owned();
-                up.requests.lock().push(head);
-                let gate = up.gate.lock().take();
-                if let Some(gate) = gate {
-                    gate();
-                }
-                if to_server.write_all(&buffer[..count]).is_err() {
-                    break;
-                }
-            }
-            let _ = to_server.shutdown(Shutdown::Both);
-        });
-        self.answer(server, client);
-        let _ = sending.join();
-    }
-
-    fn answer(&self, mut server: TcpStream, mut client: TcpStream) {
-        let (mut buffer, mut passed) = ([0; 16 * 1024], 0u64);
-        while let Ok(count @ 1..) = server.read(&mut buffer) {
-            passed += count as u64;
-            if client.write_all(&buffer[..count]).is_err() {
-                break;
-            }
-            let cut = self.cut_after.load(Ordering::SeqCst);
-            if cut != 0 && passed >= cut {
-                self.cut_after.store(0, Ordering::SeqCst);
-                break;
-            }
+fn tunnel(
+    client: &TcpStream,
+    target: SocketAddr,
+    status: &str,
+    seen: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
         }
-        let _ = client.shutdown(Shutdown::Both);
-        let _ = server.shutdown(Shutdown::Both);
     }
+    let is_tunnel = head.starts_with("CONNECT ");
+    seen.lock().unwrap().push(head);
+    let mut to_client = client;
+    if !is_tunnel {
+        return to_client.write_all(b"HTTP/1.1 405 Only Tunnels\r\nContent-Length: 0\r\n\r\n");
+    }
+    write!(to_client, "HTTP/1.1 {status}\r\n\r\n")?;
+    if !status.starts_with("200") {
+        return Ok(());
+    }
+    let server = TcpStream::connect(target)?;
+    let (mut from_server, mut back) = (server.try_clone()?, client.try_clone()?);
+    let downwards = std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_server, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let _ = std::io::copy(&mut reader, &mut &server);
+    let _ = server.shutdown(Shutdown::Both);
+    let _ = downwards.join();
+    Ok(())
 }
