@@ -10,6 +10,8 @@
 
 mod cancel;
 mod checksums;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod fetch;
 mod file;
 mod http;
