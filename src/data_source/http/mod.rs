@@ -99,8 +99,15 @@ impl DataSource for HttpSource {
         let uri = url
             .parse::<ureq::http::Uri>()
             .map_err(|error| anyhow!("{error}"))?;
-        match (uri.scheme(), uri.host()) {
-            (Some(_), Some(host)) if !host.is_empty() => Ok(()),
+        let scheme = uri.scheme_str().unwrap_or_default();
+        if !["http", "https"]
+            .iter()
+            .any(|ours| scheme.eq_ignore_ascii_case(ours))
+        {
+            return Err(anyhow!("is neither http:// nor https://"));
+        }
+        match uri.host() {
+            Some(host) if !host.is_empty() => Ok(()),
             _ => Err(anyhow!("names no host")),
         }
     }
