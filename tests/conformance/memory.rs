@@ -351,10 +351,17 @@ impl Read for MemoryBody {
         }
         let left = usize::try_from(self.end() - self.at).unwrap_or(usize::MAX);
         let count = buffer.len().min(left).min(60_000);
-        for (n, byte) in (self.at..).zip(&mut buffer[..count]) {
-            let place = n.checked_sub(self.entry.hole);
-            *byte = place.map_or(0, |n| self.entry.bytes[usize::try_from(n).unwrap()]);
-        }
+        let buffer = &mut buffer[..count];
+        let zeros = self.entry.hole.saturating_sub(self.at).min(count as u64);
+        let zeros = usize::try_from(zeros).unwrap();
+        buffer[..zeros].fill(0);
+        let from = (self.at + zeros as u64).saturating_sub(self.entry.hole);
+        let from = usize::try_from(from).unwrap();
+        let rest = &self.entry.bytes[from..];
+        // What was promised beyond the end is zeros.
+        let there = rest.len().min(count - zeros);
+        buffer[zeros..zeros + there].copy_from_slice(&rest[..there]);
+        buffer[zeros + there..].fill(0);
         self.at += count as u64;
         if self.memory.has(Defect::SharesPosition) {
             self.memory.shared_position.store(self.at, Ordering::SeqCst);
