@@ -29,7 +29,9 @@ pub(super) fn at_once(bench: &Bench) -> Result<(), Stop> {
                 })
             };
             let threads: Vec<_> = (0..).zip(&urls).map(one).collect();
-            let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+            let ends: Vec<_> = (threads.into_iter())
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect();
             ends.into_iter().try_for_each(|end| match end {
                 Ok(judged) => judged,
                 Err(_) => failed("it panicked"),
