@@ -218,7 +218,16 @@ fn the_data_half_never_polls_by_hand() {
                 // Nothing runs yet when a data directory is opened, and `open` joins it.
                 let opens = call == "thread::Builder"
                     && (file.ends_with("local/names.rs") || file.ends_with("data_manager/core.rs"));
-                let fine = resolves || opens || file.ends_with("tests.rs") || !code.contains(call);
+                // A source under test may hang: what asks it has a thread to leave behind.
+                let suite = call == "thread::Builder"
+                    && file
+                        .components()
+                        .any(|part| part.as_os_str() == "conformance");
+                let fine = resolves
+                    || opens
+                    || suite
+                    || file.ends_with("tests.rs")
+                    || !code.contains(call);
                 assert!(fine, "{} calls {call}", file.display());
             }
         }

@@ -4,6 +4,7 @@ mod list;
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -109,6 +110,9 @@ impl DataSource for FileSource {
 /// The path in a `file://` URL: absolute, decoded, without `.` and `..`.
 fn path_of(url: &str) -> anyhow::Result<PathBuf> {
     let uri = Uri::parse(url).map_err(|_| anyhow!("is not a valid URL"))?;
+    if !uri.scheme().as_str().eq_ignore_ascii_case("file") {
+        bail!("is not file://");
+    }
     if uri
         .authority()
         .is_some_and(|authority| !matches!(authority.host(), "" | "localhost"))
@@ -133,10 +137,12 @@ fn is_below(real: &Path, root: &Path) -> bool {
     fs::canonicalize(root).is_ok_and(|root| real.starts_with(root))
 }
 
-/// Length and modification time: what a change of the file changes.
+/// Length, modification time and which file it is: what a change of the file changes. Time alone
+/// goes by the ticks of the kernel's clock, in which a file is soon replaced by another one.
 fn validator_of(metadata: &fs::Metadata) -> Option<String> {
     let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(format!("{}-{}", metadata.len(), modified.as_nanos()))
+    let (len, modified) = (metadata.len(), modified.as_nanos());
+    Some(format!("{len}-{modified}-{:x}", metadata.ino()))
 }
 
 fn io_error(error: io::Error, action: &str) -> SourceError {

@@ -10,6 +10,8 @@
 
 mod cancel;
 mod checksums;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod document;
 mod fetch;
 mod file;
