@@ -10,7 +10,8 @@ use super::planner::PartialLimits;
 use super::sources::Sources;
 pub use crate::data_source::Durability;
 use crate::data_source::{
-    DataSource, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits, StoreOptions,
+    DataSource, FileSource, HttpOptions, HttpSource, MirrorSetting, RateFloor, Rests, SpaceLimits,
+    StoreOptions,
 };
 use crate::error::Error;
 
@@ -39,6 +40,7 @@ use crate::error::Error;
 /// | [`dir_mode`](Self::dir_mode) | 0700 | the mode of new directories |
 /// | [`file_mode`](Self::file_mode) | 0600 | the mode of new files |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
+/// | [`mirrors`](Self::mirrors) | none | where else what is below a URL may be had |
 /// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 /// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
@@ -67,6 +69,7 @@ pub struct DataManagerBuilder {
     pub(super) rate_floor: RateFloor,
     http: HttpOptions,
     file_roots: Vec<PathBuf>,
+    mirrors: Vec<MirrorSetting>,
     custom: Vec<(String, Arc<dyn DataSource>)>,
 }
 
@@ -100,6 +103,7 @@ impl Default for DataManagerBuilder {
             },
             http: HttpOptions::default(),
             file_roots: Vec::new(),
+            mirrors: Vec::new(),
             custom: Vec::new(),
         }
     }
@@ -299,6 +303,21 @@ impl DataManagerBuilder {
         self
     }
 
+    /// What is below `prefix` may also be had below each of `alternates`, in this order: all of them
+    /// have to serve the same content, which never changes. May be called once for each prefix; the
+    /// longest that fits counts. [`mirrors`](crate::data_source::mirrors) says who is asked when.
+    #[must_use]
+    pub fn mirrors<A: Into<String>>(
+        mut self,
+        prefix: impl Into<String>,
+        alternates: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let alternates = alternates.into_iter().map(Into::into).collect();
+        let setting = MirrorSetting::new(prefix.into(), alternates);
+        self.mirrors.push(setting);
+        self
+    }
+
     /// Serves URLs of `scheme` from `source`, in place of a built-in source if there is one.
     #[must_use]
     pub fn source(mut self, scheme: &str, source: impl DataSource + 'static) -> Self {
@@ -365,7 +384,7 @@ impl DataManagerBuilder {
         Ok(())
     }
 
-    pub(super) fn sources(&self) -> Sources {
+    pub(super) fn sources(&self) -> Result<Sources, Error> {
         let mut sources = Sources::default();
         let http: Arc<dyn DataSource> = Arc::new(HttpSource::new(self.http.clone()));
         sources.insert("http", http.clone());
@@ -377,7 +396,9 @@ impl DataManagerBuilder {
         for (scheme, source) in &self.custom {
             sources.insert(scheme, source.clone());
         }
-        sources
+        let (first, longest) = (self.first_backoff, self.longest_backoff);
+        sources.put_mirrors(&self.mirrors, Rests { first, longest })?;
+        Ok(sources)
     }
 }
 

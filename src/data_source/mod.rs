@@ -14,6 +14,7 @@ mod fetch;
 mod file;
 mod http;
 mod local;
+pub mod mirrors;
 mod opened;
 mod rate;
 mod request;
@@ -36,6 +37,7 @@ pub(crate) use local::{
     Ledger, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk, Verification,
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
+pub(crate) use mirrors::{MirrorSetting, MirrorSource, Rests};
 pub(crate) use opened::Body;
 pub use opened::Opened;
 pub(crate) use rate::RateFloor;
