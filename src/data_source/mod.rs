@@ -10,6 +10,7 @@
 
 mod cancel;
 mod checksums;
+mod document;
 mod fetch;
 mod file;
 mod http;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 pub use cancel::CancelToken;
+pub(crate) use document::{DocumentReader, DocumentVersion};
 pub(crate) use fetch::{
     FetchFailure, FetchObserver, FetchedFile, Fetcher, FileProgress, HostSign, Setback,
 };
