@@ -47,7 +47,7 @@ use self::breaker::{Breaker, Sign};
 use self::failures::{Failure, most_telling, sign_of};
 use self::prefix::{Prefix, comparable_url};
 use self::recollection::Recollection;
-use self::tag::{presentable, tagged};
+use self::tag::{Presentable, presentable, tagged};
 use super::{CancelToken, DataSource, ListRequest, OpenRequest, Opened, SourceError};
 use crate::data_chunk::DataChunk;
 use crate::error::ErrorKind;
@@ -101,14 +101,15 @@ impl MirrorSource {
         rests: Rests,
     ) -> Result<BTreeMap<String, MirrorSource>, String> {
         let began = Instant::now();
-        MirrorSource::with_clock(sources, settings, rests, Arc::new(move || began.elapsed()))
+        let clock: Clock = Arc::new(move || began.elapsed());
+        MirrorSource::with_clock(sources, settings, rests, &clock)
     }
 
     fn with_clock(
         sources: &BTreeMap<String, Arc<dyn DataSource>>,
         settings: &[MirrorSetting],
         rests: Rests,
-        clock: Clock,
+        clock: &Clock,
     ) -> Result<BTreeMap<String, MirrorSource>, String> {
         let mut made: BTreeMap<String, MirrorSource> = BTreeMap::new();
         for setting in settings {
@@ -308,7 +309,7 @@ impl Place {
         format!("{}{rest}", self.prefix.shown)
     }
 
-    /// Asks this place, for the rest only if what it gives is sure to be the rest of the same.
+    /// Asks this place, with whatever of the request's validators is its own or passes anywhere.
     fn open(
         &self,
         url: &str,
@@ -316,41 +317,45 @@ impl Place {
         request: &OpenRequest<'_>,
     ) -> Result<Opened, SourceError> {
         let shown = self.shown(rest);
-        let whole = OpenRequest::new(url, request.cancel());
         let known = |validator: Option<&str>| presentable(validator?, &shown);
-        let mut opened = match known(request.validator()) {
-            Some(known) => {
-                let rest = self
-                    .source
-                    .open(&whole.resume(request.offset(), &known.text));
-                match rest {
-                    Ok(opened) if opened.start == 0 => opened,
-                    Ok(opened) if opened.start == request.offset() && known.agrees(&opened) => {
-                        opened
-                    }
-                    // It goes on with something else; dropped before it is asked again.
-                    Ok(other) => {
-                        drop(other);
-                        self.source.open(&whole)?
-                    }
-                    // An answer that makes no sense may be one to "the rest of it".
-                    Err(error) if !error.permanent && error.kind == ErrorKind::Protocol => {
-                        self.source.open(&whole)?
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            None => match known(request.unless_validator()) {
-                Some(known) => self.source.open(&whole.unless(&known.text))?,
-                None => self.source.open(&whole)?,
-            },
+        let whole = OpenRequest::new(url, request.cancel());
+        let mut opened = if let Some(known) = known(request.validator()) {
+            self.go_on(&whole, request.offset(), &known)?
+        } else if let Some(known) = known(request.unless_validator()) {
+            self.source.open(&whole.unless(&known.text))?
+        } else {
+            self.source.open(&whole)?
         };
         opened.validator = opened.validator.map(|validator| tagged(validator, &shown));
         Ok(opened)
     }
+
+    /// The rest from `offset` on, or else the whole file, since it is not sure to be the rest of the
+    /// same.
+    fn go_on(
+        &self,
+        whole: &OpenRequest<'_>,
+        offset: u64,
+        known: &Presentable,
+    ) -> Result<Opened, SourceError> {
+        match self.source.open(&whole.resume(offset, &known.text)) {
+            Ok(opened) if opened.start == 0 => Ok(opened),
+            Ok(opened) if opened.start == offset && known.agrees(&opened) => Ok(opened),
+            // It goes on with something else; dropped before it is asked again.
+            Ok(other) => {
+                drop(other);
+                self.source.open(whole)
+            }
+            // An answer that makes no sense may be one to "the rest of it".
+            Err(error) if !error.permanent && error.kind == ErrorKind::Protocol => {
+                self.source.open(whole)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
-impl tag::Presentable {
+impl Presentable {
     /// Whether an answer that goes on is about the same bytes.
     fn agrees(&self, opened: &Opened) -> bool {
         match opened.validator() {

@@ -205,7 +205,7 @@ impl World {
         let (fake, now) = (Fake::default(), Arc::<Mutex<Duration>>::default());
         let clock = now.clone();
         let clock: Clock = Arc::new(move || *clock.lock());
-        let mut made = MirrorSource::with_clock(&sources(&fake), settings, RESTS, clock).unwrap();
+        let mut made = MirrorSource::with_clock(&sources(&fake), settings, RESTS, &clock).unwrap();
         World {
             fake,
             source: made.remove("mem").unwrap(),
