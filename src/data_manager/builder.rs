@@ -45,7 +45,7 @@ use crate::error::Error;
 /// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
 /// Fixed: 8 threads of the blocking pool beyond the slots, for commits, deletes and checks; one progress
-/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals and 2
+/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 15 alternates for a prefix; 2 removals and 2
 /// verifications at a time; 3 tries to verify a chunk that was not synced before a reboot; 30 s until what could
 /// not be checked is looked at again; 10 audits, 10 s apart, until nothing moved meanwhile; 16 refusals for want of
 /// room before a rest; 128 small files that wait open for their commit; 8 MiB that wait to be written; a host is given a rest after 5 failures in a row that it would have had for everybody;

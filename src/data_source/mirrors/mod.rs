@@ -241,7 +241,9 @@ impl Rule {
                 .is_some_and(|it| it.of_this_place || note.last.map(usize::from) == Some(place))
         };
         let mut order: Vec<usize> = (0..self.places.len()).collect();
-        order.sort_by_key(|place| (note.is_struck(*place), !goes_on(*place)));
+        // Who polls asks again for what came well.
+        let polls = request.unless_validator().is_some();
+        order.sort_by_key(|place| (!polls && note.is_struck(*place), !goes_on(*place)));
         order.into()
     }
 

@@ -298,7 +298,7 @@ fn settings_that_cannot_work_are_refused_without_their_secrets() {
     };
     for (prefix, alternates, reason) in refused {
         let setting = setting(prefix, alternates);
-        let error = made(&[setting.clone()]).unwrap_err();
+        let error = made(std::slice::from_ref(&setting)).unwrap_err();
         assert!(error.contains(reason), "{reason}: {error}");
         let text = format!("{error} {setting:?}");
         assert!(!text.contains("pw"), "{text}");

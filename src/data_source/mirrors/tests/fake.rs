@@ -23,16 +23,23 @@ pub(super) enum Act {
 
 /// Serves `mem://host/…`.
 #[derive(Clone, Default)]
-pub(super) struct Fake(Arc<Mutex<(HashMap<String, Act>, Vec<Ask>)>>);
+pub(super) struct Fake(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// By host.
+    acts: HashMap<String, Act>,
+    asks: Vec<Ask>,
+}
 
 impl Fake {
     pub(super) fn set(&self, host: &str, act: Act) {
-        self.0.lock().0.insert(host.to_owned(), act);
+        self.0.lock().acts.insert(host.to_owned(), act);
     }
 
     /// What was asked for since the last call.
     pub(super) fn asks(&self) -> Vec<Ask> {
-        mem::take(&mut self.0.lock().1)
+        mem::take(&mut self.0.lock().asks)
     }
 
     /// Of which hosts.
@@ -74,8 +81,8 @@ impl DataSource for Fake {
                 request.offset(),
                 presented.map(str::to_owned),
             );
-            state.1.push(ask);
-            state.0.get(host(request.url())).cloned()
+            state.asks.push(ask);
+            state.acts.get(host(request.url())).cloned()
         };
         let with = |opened: Opened, validator: Option<&str>| match validator {
             Some(validator) => opened.with_validator(validator),
@@ -123,8 +130,8 @@ impl DataSource for Fake {
         found: &mut dyn FnMut(DataChunk),
     ) -> Result<(), SourceError> {
         let ask = (request.url().to_owned(), 0, None);
-        self.0.lock().1.push(ask);
-        let act = self.0.lock().0.get(host(request.url())).cloned();
+        self.0.lock().asks.push(ask);
+        let act = self.0.lock().acts.get(host(request.url())).cloned();
         let count = match act {
             None => return Err(missing()),
             Some(Act::Fail(error)) => return Err(error()),

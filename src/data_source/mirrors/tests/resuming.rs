@@ -151,6 +151,9 @@ fn whoever_polls_is_told_that_nothing_changed() {
     };
     assert_eq!(unless(&tag).unwrap_err().kind, ErrorKind::Unchanged);
     assert_eq!(unless(DATE).unwrap(), b"0123456789");
+    world.fake.asks();
+    assert_eq!(unless(&tag).unwrap_err().kind, ErrorKind::Unchanged);
+    assert_eq!(world.fake.asks(), [ask("mem://a/data/f", 0, Some(DATE))]);
     // Another place knows its own date only.
     world.fake.set("a", Act::Fail(down));
     world.fake.set("b", Act::Give(b"abc", Some(DATE)));
