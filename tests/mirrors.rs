@@ -74,7 +74,7 @@ fn stalled(dir: &Path, content: &[u8]) -> (Origin, Origin, DataManagerImpl) {
     let (one, other) = (Origin::start(), Origin::start());
     one.serve("data/f", Reply::Stall(content.to_vec().into(), 60_000));
     let manager = mirrored(dir, &one, &other)
-        .stall_timeout(Duration::from_millis(500))
+        .stall_timeout(Duration::from_millis(1500))
         .open()
         .unwrap();
     (one, other, manager)
@@ -133,7 +133,7 @@ fn a_primary_that_is_slow() {
     one.serve("data/f", Reply::Drip(drip));
     other.file("copy/f", content.clone());
     let manager = mirrored(dir.path(), &one, &other)
-        .min_rate(100_000)
+        .min_rate(10_000)
         .rate_window(Duration::from_millis(300))
         .open()
         .unwrap();

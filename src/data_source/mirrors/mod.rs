@@ -4,6 +4,14 @@
 //! A URL below a prefix is asked for at one *place* after the other until one gives it: where it
 //! says first, then below each alternate, with the rest of the URL appended.
 //!
+//! ```
+//! use data_manager::data_manager::DataManagerImpl;
+//!
+//! let builder = DataManagerImpl::builder()
+//!     .serve_files_from("/mnt/data")
+//!     .mirrors("https://a.example/data/", ["https://b.example/data/", "file:///mnt/data/"]);
+//! ```
+//!
 //! * **Which URLs.** A prefix ends at a slash, which is added if it is missing: `http://a/data` is
 //!   not the beginning of `http://a/database/f`. Scheme and host are compared without case, and user
 //!   info does not count. A URL with a query has no alternates: a signature in it is for its host
