@@ -253,7 +253,9 @@ mod tests {
         breaker.end(at(10), beside, Sign::Failed(None), rest);
         breaker.end(at(10), beside, Sign::None, rest);
         assert_eq!(breaker.begin(at(10)), None, "the trial is under way still");
-        breaker.end(at(10), trial, Sign::Failed(None), rest);
+        breaker.end(at(10), trial, Sign::Whole, rest);
+        let pass = breaker.begin(at(10)).unwrap();
+        breaker.end(at(10), pass, Sign::Failed(None), rest);
         let pass = breaker.begin_anyway(at(11));
         breaker.end(at(11), pass, Sign::Whole, rest);
         assert!(breaker.begin(at(11)).is_some());

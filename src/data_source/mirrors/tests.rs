@@ -258,6 +258,23 @@ fn a_cancelled_transfer_asks_nobody_else() {
 }
 
 #[test]
+fn a_trial_that_nobody_wants_any_more_is_left_to_the_next() {
+    let mut world = World::new();
+    world.fake.set("a", Act::Fail(down));
+    world.fake.set("b", ALL);
+    world.read("f");
+    world.pass(10);
+    world.fake.set("a", ALL);
+    let trial = world.open("g").unwrap();
+    world.cancel.cancel();
+    drop(trial);
+    world.cancel = CancelToken::new();
+    world.fake.asks();
+    world.read("h");
+    assert_eq!(world.fake.hosts(), "a");
+}
+
+#[test]
 fn the_longest_prefix_counts() {
     let world = World::with(&[
         setting("mem://a/", &["mem://b/"]),
