@@ -12,8 +12,8 @@ use super::planner::PartialLimits;
 use super::sources::Sources;
 pub use crate::data_source::Durability;
 use crate::data_source::{
-    DataSource, FetchLimits, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits,
-    StoreOptions,
+    DataSource, FetchLimits, FileSource, HttpOptions, HttpSource, MirrorSetting, RateFloor, Rests,
+    SpaceLimits, StoreOptions,
 };
 #[cfg(feature = "s3")]
 use crate::data_source::{S3Options, S3Source};
@@ -50,11 +50,12 @@ use crate::error::Error;
 /// | [`file_mode`](Self::file_mode) | 0600 | the mode of new files |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
 /// | `s3` (feature `s3`) | the environment's | whom `s3://` URLs are asked of, and as whom |
+/// | [`mirrors`](Self::mirrors) | none | where else what is below a URL may be had |
 /// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 /// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
 /// Fixed: 8 threads of the blocking pool beyond the slots, for commits, deletes and checks; one progress
-/// event in 200 ms for each chunk; 2 idle connections kept for each slot, over all hosts; 5 redirects; 2 removals and 2
+/// event in 200 ms for each chunk; 2 idle connections kept for each slot, over all hosts; 5 redirects; 15 alternates for a prefix; 2 removals and 2
 /// verifications at a time; 3 tries to verify a chunk that was not synced before a reboot; 30 s until what could
 /// not be checked is looked at again; 10 audits, 10 s apart, until nothing moved meanwhile; 16 refusals for want of
 /// room before a rest; 128 small files that wait open for their commit; 8 MiB that wait to be written; a host is given a rest after 5 failures in a row that it would have had for everybody;
@@ -80,6 +81,7 @@ pub struct DataManagerBuilder {
     file_roots: Vec<PathBuf>,
     #[cfg(feature = "s3")]
     s3: Option<S3Options>,
+    mirrors: Vec<MirrorSetting>,
     custom: Vec<(String, Arc<dyn DataSource>)>,
 }
 
@@ -118,6 +120,7 @@ impl Default for DataManagerBuilder {
             file_roots: Vec::new(),
             #[cfg(feature = "s3")]
             s3: None,
+            mirrors: Vec::new(),
             custom: Vec::new(),
         }
     }
@@ -312,6 +315,21 @@ impl DataManagerBuilder {
         self
     }
 
+    /// What is below `prefix` may also be had below each of `alternates`, in this order: all of them
+    /// have to serve the same content, which never changes. May be called once for each prefix; the
+    /// longest that fits counts. [`mirrors`](crate::data_source::mirrors) says who is asked when.
+    #[must_use]
+    pub fn mirrors<A: Into<String>>(
+        mut self,
+        prefix: impl Into<String>,
+        alternates: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let alternates = alternates.into_iter().map(Into::into).collect();
+        let setting = MirrorSetting::new(prefix.into(), alternates);
+        self.mirrors.push(setting);
+        self
+    }
+
     /// Serves URLs of `scheme` from `source`, in place of a built-in source if there is one.
     #[must_use]
     pub fn source(mut self, scheme: &str, source: impl DataSource + 'static) -> Self {
@@ -384,7 +402,7 @@ impl DataManagerBuilder {
         Ok(())
     }
 
-    pub(super) fn sources(&self) -> Sources {
+    pub(super) fn sources(&self) -> Result<Sources, Error> {
         let mut sources = Sources::default();
         let mut http = self.http.clone();
         // A transfer has one with the host that it asks and one with whom that redirects it to.
@@ -405,7 +423,9 @@ impl DataManagerBuilder {
         for (scheme, source) in &self.custom {
             sources.insert(scheme, source.clone());
         }
-        sources
+        let (first, longest) = (self.first_backoff, self.longest_backoff);
+        sources.put_mirrors(&self.mirrors, Rests { first, longest })?;
+        Ok(sources)
     }
 }
 

@@ -151,6 +151,8 @@ impl DataManagerImpl {
     }
 
     fn start(builder: &DataManagerBuilder) -> Result<Self, Error> {
+        // What is refused is refused before anything is touched.
+        let sources = builder.sources()?;
         let (store, scan) = LocalDataSource::open(&builder.data_dir, builder.store)?;
         store.ledger().set_limits(builder.space);
         let planner = Planner::new(PlannerOptions {
@@ -169,7 +171,7 @@ impl DataManagerImpl {
         ));
         let data_dir = store.path().to_owned();
         let hub = EventHub::new(builder.event_queue);
-        let (sources, limits) = (builder.sources(), builder.fetch_limits);
+        let limits = builder.fetch_limits;
         let core = Core::new(planner, sources, limits, hub, store, &tasks, &blocking);
         core.load(&scan.chunks, scan.doomed)?;
         for slice in scan.unverified.chunks(core::SLICE) {

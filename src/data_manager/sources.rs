@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::data_chunk::{ChunkSpec, redact_url};
-use crate::data_source::DataSource;
+use crate::data_source::{DataSource, MirrorSetting, MirrorSource, Rests};
 use crate::error::Error;
 
 /// The sources of one manager, by scheme in lower case.
@@ -14,6 +14,21 @@ pub(super) struct Sources(BTreeMap<String, Arc<dyn DataSource>>);
 impl Sources {
     pub(super) fn insert(&mut self, scheme: &str, source: Arc<dyn DataSource>) {
         self.0.insert(scheme.to_ascii_lowercase(), source);
+    }
+
+    /// Puts the mirrors in front of the sources that are there. A place of a mirror is asked by its
+    /// own source, not by another mirror.
+    pub(super) fn put_mirrors(
+        &mut self,
+        settings: &[MirrorSetting],
+        rests: Rests,
+    ) -> Result<(), Error> {
+        let mirrored = MirrorSource::in_front_of(&self.0, settings, rests)
+            .map_err(|reason| Error::refused("mirrors", reason))?;
+        for (scheme, source) in mirrored {
+            self.0.insert(scheme, Arc::new(source));
+        }
+        Ok(())
     }
 
     pub(super) fn get(&self, scheme: &str) -> Option<&Arc<dyn DataSource>> {

@@ -18,6 +18,7 @@ mod file;
 mod http;
 mod listing;
 mod local;
+pub mod mirrors;
 mod opened;
 #[cfg(fuzzing)]
 pub(crate) mod properties;
@@ -45,6 +46,7 @@ pub(crate) use local::{
     Ledger, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk, Verification,
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
+pub(crate) use mirrors::{MirrorSetting, MirrorSource, Rests};
 pub(crate) use opened::Body;
 pub use opened::Opened;
 pub(crate) use rate::RateFloor;
