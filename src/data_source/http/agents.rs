@@ -129,6 +129,8 @@ fn config_of(options: &HttpOptions) -> Config {
         .tls_config(TlsConfig::builder().root_certs(roots).build())
         .http_status_as_error(false)
         .user_agent(USER_AGENT)
+        // Without a word, a server may choose any coding.
+        .accept_encoding("identity")
         .max_redirects(MAX_REDIRECTS)
         .max_idle_connections(1)
         .max_idle_connections_per_host(1)
