@@ -72,8 +72,6 @@ fn nothing_without_end() {
     each_passes_with(
         |builder| builder.stall_timeout(Duration::from_millis(500)),
         vec![
-            ("hints", endless("", hints), Network),
-            ("hints at once", endless("", hints.repeat(10_000)), Protocol),
             (
                 "hints that drip",
                 Reply::Drip(Drip {
@@ -110,6 +108,22 @@ fn nothing_without_end() {
         "{:?}",
         started.elapsed()
     );
+}
+
+/// Whether the limit on headers or the one on time is met first is the scheduler's.
+#[test]
+fn hints_without_end() {
+    let hint = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    let mut world = World::new(|builder| builder.stall_timeout(Duration::from_millis(500)));
+    for (n, hints) in (0..).zip([hint.to_owned(), hint.repeat(10_000)]) {
+        world.ask(n, vec![endless("", hints), Reply::File(sound())]);
+    }
+    for error in world.first_failures(2).values() {
+        assert!(matches!(error.kind(), Network | Protocol), "{error}");
+    }
+    assert!(world.manager.wait_idle(DEADLINE));
+    assert!([0, 1].iter().all(|n| world.content(*n) == *sound()));
+    world.nothing_is_staged();
 }
 
 /// Whatever the bytes are, they stop at the limit; the chunk fails, and nobody else.
@@ -166,6 +180,7 @@ fn a_length_that_does_not_fit_yet_holds_nobody_up() {
     let large = bytes(1, 6 << 20);
     let first = world.ask(1, vec![Reply::File(large.clone().into())]);
     first.wait_timeout(DEADLINE).unwrap().unwrap();
+    while world.events.try_recv().is_ok() {}
     let claim = answer(&format!("Content-Length: {}", 8 * MIB), "wrong");
     let liars: Vec<_> = (100..110)
         .map(|n| world.ask(n, vec![Reply::Hold(claim.clone())]))
