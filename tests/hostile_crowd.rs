@@ -4,13 +4,14 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use data_manager::data_chunk::DataChunk;
-use data_manager::data_manager::{DataManagerImpl, Durability};
-use support::origin::Origin;
+use data_manager::data_manager::{DataManagerImpl, Durability, Event};
+use support::origin::{Origin, Reply};
 use support::{DATASET, DEADLINE, bytes, chunk, id, temp_dir};
 
 /// What is waited for here takes a moment; this is for a machine that has other things to do.
@@ -128,9 +129,56 @@ fn crowd_at(host: &str, crowd: u32) {
     assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
 }
 
-/// One after the other, since they measure; the first one has all the memory to itself.
+/// Headers, hints and framing without end, eight at a time: each is given up, and the memory is
+/// that of the buffers.
+fn floods_cost_nothing() {
+    const MIB: u64 = 1 << 20;
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let floods = [
+        ("HTTP/1.1 200 OK\r\nX: ".to_owned(), "x".repeat(65536)),
+        ("HTTP/1.1 200 OK\r\n".to_owned(), "X: y\r\n".repeat(10_000)),
+        (
+            String::new(),
+            "HTTP/1.1 102 Processing\r\n\r\n".repeat(1000),
+        ),
+        (chunked.to_owned(), "0".repeat(65536)),
+        (format!("{chunked}1;"), "x".repeat(65536)),
+        (
+            format!("{chunked}1\r\nx\r\n0\r\n"),
+            "X: y\r\n".repeat(10_000),
+        ),
+    ];
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let builder = support::builder(dir.path()).stall_timeout(Duration::from_millis(500));
+    let manager = builder.slots(8).open().unwrap();
+    one_comes(&manager, &origin, 0xa0);
+    let before = memory();
+    for (n, (first, again)) in (0..24).zip(floods.iter().cycle()) {
+        let path = format!("flood{n}");
+        origin.serve(
+            &path,
+            Reply::Endless(first.clone().into(), again.clone().into()),
+        );
+        drop(manager.download_chunk(chunk(n, 0..1, [("f", origin.url(&path))])));
+    }
+    let events = manager.events();
+    let mut failed = HashSet::new();
+    let mut most = 0;
+    while failed.len() < 24 {
+        if let Event::Retried { chunk_id, .. } = events.recv_timeout(DEADLINE).unwrap() {
+            failed.insert(chunk_id);
+        }
+        most = memory().max(most);
+    }
+    let grown = most.saturating_sub(before);
+    assert!(grown < 64 * MIB, "{grown} bytes");
+    one_comes(&manager, &origin, 0xa1);
+}
+
+/// One after the other, since they measure.
 #[test]
-fn a_crowd_at_a_bad_host() {
+fn bad_hosts_cost_little() {
+    floods_cost_nothing();
     crowd_at(&refusing(), 100_000);
     let silent = host(|stream| {
         let mut nothing = [0; 4096];
