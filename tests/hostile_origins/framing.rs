@@ -114,7 +114,9 @@ fn shapes_that_smuggle() {
         "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"
     ));
     let old = ("chunks by the old protocol", old, Protocol);
-    each_passes(cases.into_iter().chain([old]).collect());
+    let empty = ok(headers[0], "0\r\n\r\n");
+    let empty = ("nothing, in chunks and by length", empty, Protocol);
+    each_passes(cases.into_iter().chain([old, empty]).collect());
 }
 
 #[test]
