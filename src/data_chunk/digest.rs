@@ -29,6 +29,9 @@ pub(super) fn parse_sha256(text: &str) -> Option<Sha256Digest> {
         .ok()
 }
 
+/// Why an id is refused.
+pub(super) const NOT_AN_ID: &str = "an id is 64 lower-case hexadecimal digits";
+
 /// `#[serde(with)]` for ids.
 pub(crate) mod hex_id {
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -44,8 +47,7 @@ pub(crate) mod hex_id {
         deserializer: D,
     ) -> Result<[u8; 32], D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        super::hex_decode(&*text)
-            .ok_or_else(|| de::Error::custom("an id is 64 lower-case hexadecimal digits"))
+        super::hex_decode(&*text).ok_or_else(|| de::Error::custom(super::NOT_AN_ID))
     }
 }
 

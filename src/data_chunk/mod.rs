@@ -6,7 +6,9 @@
 //!
 //! This module does no IO and knows nothing of disks, sources or threads.
 
+mod assignment;
 mod digest;
+mod json;
 mod spec;
 mod url;
 
@@ -15,13 +17,15 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use assignment::AssignmentDocument;
 pub(crate) use digest::{Sha256Digest, hex_decode, hex_encode};
 pub(crate) use digest::{hex_id as hex_chunk_id, optional_hex_id as hex_optional_chunk_id};
 pub(crate) use spec::{
     ChunkSpec, FileSpec, MANIFEST_NAME, PARTS_NAME, check_file_name, fingerprint, said_by,
 };
+pub(crate) use url::check_document_url;
 pub use url::redact_url;
 
 /// The identity of a chunk: 32 opaque bytes, chosen by whoever describes chunks.
@@ -39,7 +43,8 @@ pub type DatasetId = [u8; 32];
 /// since they say where, not what.
 ///
 /// `Debug` shows URLs redacted, as [`redact_url`] does. `Serialize` writes them whole, since an
-/// assignment has to carry them: do not log the JSON.
+/// assignment has to carry them: do not log the JSON. `Deserialize` refuses a field or a file name
+/// that is there twice and an id that is not in lower case, and lets unknown fields pass.
 ///
 /// ```
 /// use data_manager::data_chunk::DataChunk;
@@ -54,7 +59,7 @@ pub type DatasetId = [u8; 32];
 /// assert!(chunk.block_range.contains(&34) && !chunk.block_range.contains(&35));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct DataChunk {
     /// The chunk's identity.
     #[serde(with = "digest::hex_id")]
@@ -66,6 +71,7 @@ pub struct DataChunk {
     pub block_range: Range<u64>,
     /// File name to URL. A URL may end in `#sha256=<64 hex digits>`: the digest that the file's
     /// bytes must have.
+    #[serde(serialize_with = "json::write_files")]
     pub files: HashMap<String, String>,
 }
 

@@ -42,6 +42,15 @@ pub(super) fn parse_file_url(text: &str) -> Result<FileUrl<'_>, &'static str> {
     })
 }
 
+/// The scheme, in lower case, of the URL of something that changes: it can declare no digest.
+pub(crate) fn check_document_url(text: &str) -> Result<Cow<'static, str>, &'static str> {
+    let url = parse_file_url(text)?;
+    match url.sha256 {
+        None => Ok(url.scheme),
+        Some(_) => Err("declares a digest, and what is followed changes"),
+    }
+}
+
 /// Host and port of a URL that parses, without user info; its scheme if it names no host.
 pub(super) fn host_of(url: &str) -> &str {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));

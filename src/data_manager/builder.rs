@@ -12,6 +12,8 @@ pub use crate::data_source::Durability;
 use crate::data_source::{
     DataSource, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits, StoreOptions,
 };
+#[cfg(feature = "s3")]
+use crate::data_source::{S3Options, S3Source};
 use crate::error::Error;
 
 /// Sets up a [`DataManagerImpl`]; made by [`DataManagerImpl::builder`].
@@ -39,6 +41,7 @@ use crate::error::Error;
 /// | [`dir_mode`](Self::dir_mode) | 0700 | the mode of new directories |
 /// | [`file_mode`](Self::file_mode) | 0600 | the mode of new files |
 /// | [`serve_files_from`](Self::serve_files_from) | nothing | the directories that `file://` URLs may name |
+/// | `s3` (feature `s3`) | the environment's | whom `s3://` URLs are asked of, and as whom |
 /// | [`bandwidth_limit`](Self::bandwidth_limit) | no limit | bytes per second over all transfers; 1 or more |
 /// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
@@ -67,6 +70,8 @@ pub struct DataManagerBuilder {
     pub(super) rate_floor: RateFloor,
     http: HttpOptions,
     file_roots: Vec<PathBuf>,
+    #[cfg(feature = "s3")]
+    s3: Option<S3Options>,
     custom: Vec<(String, Arc<dyn DataSource>)>,
 }
 
@@ -100,6 +105,8 @@ impl Default for DataManagerBuilder {
             },
             http: HttpOptions::default(),
             file_roots: Vec::new(),
+            #[cfg(feature = "s3")]
+            s3: None,
             custom: Vec::new(),
         }
     }
@@ -299,6 +306,15 @@ impl DataManagerBuilder {
         self
     }
 
+    /// Whom `s3://` URLs are asked of, and as whom. Without it, what the environment says when the
+    /// manager is opened: [`S3Options::from_env`](crate::data_source::S3Options::from_env).
+    #[cfg(feature = "s3")]
+    #[must_use]
+    pub fn s3(mut self, options: S3Options) -> Self {
+        self.s3 = Some(options);
+        self
+    }
+
     /// Serves URLs of `scheme` from `source`, in place of a built-in source if there is one.
     #[must_use]
     pub fn source(mut self, scheme: &str, source: impl DataSource + 'static) -> Self {
@@ -345,6 +361,11 @@ impl DataManagerBuilder {
         self.http
             .check()
             .map_err(|(field, reason)| Error::refused(field, reason))?;
+        #[cfg(feature = "s3")]
+        self.s3
+            .as_ref()
+            .map_or(Ok(()), S3Options::check)
+            .map_err(|(field, reason)| Error::refused(field, reason))?;
         if self.longest_backoff < self.first_backoff {
             return Err(Error::refused(
                 "longest_backoff",
@@ -374,6 +395,12 @@ impl DataManagerBuilder {
             "file",
             Arc::new(FileSource::new(self.file_roots.iter().cloned())),
         );
+        #[cfg(feature = "s3")]
+        {
+            let options = self.s3.clone().unwrap_or_else(S3Options::from_env);
+            let source = S3Source::new(options, self.http.clone());
+            sources.insert("s3", Arc::new(source));
+        }
         for (scheme, source) in &self.custom {
             sources.insert(scheme, source.clone());
         }

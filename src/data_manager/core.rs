@@ -4,8 +4,10 @@
 //! catalogue that it decided, so that what is visible is what was decided, in that order. Never
 //! under it: IO, a wake, a callback, the end of a task, the drop of a chunk's last reference.
 
+mod jobs;
+mod lock;
+
 use std::num::NonZeroU64;
-use std::ops::{Deref, DerefMut};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -13,8 +15,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
+use self::jobs::Alarm;
+use self::lock::{Locked, State};
 use super::events::{Event, EventHub};
 use super::held::HeldChunk;
 use super::planner::{Action, LeavingJob, Moment, Planner};
@@ -25,11 +29,11 @@ use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{
-    DirLock, Finding, Ledger, LocalDataSource, RateFloor, Removed, StoredChunk, Throttle,
+    CancelToken, DirLock, Finding, Ledger, LocalDataSource, RateFloor, StoredChunk, Throttle,
 };
-use crate::error::{Error, ErrorKind};
-use crate::io_operation::{BlockingPool, IoOperation};
-use crate::tasks_manager::{JoinHandle, TasksManager, sleep};
+use crate::error::Error;
+use crate::io_operation::BlockingPool;
+use crate::tasks_manager::TasksManager;
 
 /// How many ids or releases are looked at under one lock.
 pub(super) const SLICE: usize = 64;
@@ -63,50 +67,8 @@ pub(super) struct Core {
     /// Bytes that arrived since the manager was opened.
     downloaded_bytes: AtomicU64,
     opened: Instant,
-}
-
-/// What the lock protects.
-struct State {
-    planner: Planner,
-    holds: LockHolds,
-}
-
-/// The planner, for as long as the lock is held. Notes how long that was.
-struct Locked<'a> {
-    state: MutexGuard<'a, State>,
-    since: Instant,
-}
-
-impl Locked<'_> {
-    /// Lets somebody who waits go first, if there is anybody. Whoever comes back at once would
-    /// otherwise have the lock again before the other thread is awake.
-    fn let_others_go_first(&mut self) {
-        let held = self.since.elapsed();
-        self.state.holds.note(held);
-        MutexGuard::bump(&mut self.state);
-        self.since = Instant::now();
-    }
-}
-
-impl Deref for Locked<'_> {
-    type Target = Planner;
-
-    fn deref(&self) -> &Planner {
-        &self.state.planner
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Planner {
-        &mut self.state.planner
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        let held = self.since.elapsed();
-        self.state.holds.note(held);
-    }
+    /// Cancelled when the manager is shut down.
+    pub(super) closing: CancelToken,
 }
 
 /// What is done at the end of a hold of the lock, if others wait for it.
@@ -116,13 +78,6 @@ enum Manners {
     Quick,
     /// It is handed to one of them: the caller will be back for it at once.
     Patient,
-}
-
-/// The alarm that was decided last.
-#[derive(Default)]
-struct Alarm {
-    number: u64,
-    task: Option<JoinHandle<()>>,
 }
 
 /// What is left to do once the state lock is released.
@@ -169,6 +124,7 @@ impl Core {
             alarm: Mutex::default(),
             downloaded_bytes: AtomicU64::new(0),
             opened: Instant::now(),
+            closing: CancelToken::new(),
         })
     }
 
@@ -196,11 +152,7 @@ impl Core {
     }
 
     fn lock(&self) -> Locked<'_> {
-        let state = self.state.lock();
-        Locked {
-            state,
-            since: Instant::now(),
-        }
+        Locked::wait_for(&self.state)
     }
 
     fn moment(&self, planner: &Locked<'_>) -> Moment {
@@ -276,59 +228,11 @@ impl Core {
             }
         }
     }
-
-    /// Runs `job` on the blocking pool, ahead of transfers; an error if there is no pool any more
-    /// or the job was lost.
-    pub(super) async fn run_job<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&LocalDataSource) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (Some(pool), Some(store)) = (self.pool.upgrade(), self.store()) else {
-            return Err(super::planner::shut_down());
-        };
-        let operation = pool.run_urgent(move || job(&store));
-        drop(pool);
-        match operation.await {
-            Ok(result) => result,
-            Err(lost) => Err(Error::new(
-                ErrorKind::Internal,
-                format!("a job was lost: {lost}"),
-            )),
-        }
-    }
-
-    /// Gives `job` to the blocking pool, behind what waits there. Where there is none any more the
-    /// job is dropped unrun.
-    pub(super) fn submit(&self, job: impl FnOnce() + Send + 'static) {
-        if let Some(pool) = self.pool.upgrade() {
-            // The job reports for itself: what `run` returns says no more than that.
-            drop::<IoOperation<()>>(pool.run(job));
-        }
-    }
-
-    pub(super) fn set_max_threads(&self, max_threads: usize) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.set_max_threads(max_threads);
-        }
-    }
-
-    /// The same, ahead of transfers.
-    pub(super) fn submit_urgent(&self, job: impl FnOnce() + Send + 'static) {
-        if let Some(pool) = self.pool.upgrade() {
-            drop::<IoOperation<()>>(pool.run_urgent(job));
-        }
-    }
-
-    pub(super) fn spawn(
-        &self,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> Option<JoinHandle<()>> {
-        self.tasks.upgrade().map(|tasks| tasks.spawn(task))
-    }
-
     /// Ends every unfinished task and breaks every transfer off.
     pub(super) fn shut_down(self: &Arc<Self>) {
         self.scrub.shut_down();
+        // Whoever shuts down waits anyway, and the sources' hooks do not.
+        self.closing.cancel();
         self.apply(|planner, _| planner.shut_down());
         let mut from = None;
         loop {
@@ -467,61 +371,6 @@ impl Core {
             Action::Alarm { at, number } => self.set_alarm(at, number),
             // Carried out under the lock.
             Action::Publish(_) | Action::Retract(_) | Action::Emit(_) => {}
-        }
-    }
-
-    fn spawn_job<F: Future<Output = ()> + Send + 'static>(
-        self: &Arc<Self>,
-        task: impl FnOnce(Arc<Core>) -> F,
-    ) {
-        // Nobody joins it: it reports to the planner.
-        drop(self.spawn(task(self.clone())));
-    }
-
-    async fn do_leaving_job(&self, stored: StoredChunk, job: LeavingJob) -> Result<(), Error> {
-        let chunk_id = stored.spec.id;
-        let moved = self
-            .run_job(move |store| match job {
-                LeavingJob::Bury => store.bury(&stored).map(|()| None),
-                LeavingJob::Exhume => store.exhume(&stored).map(|()| None),
-                LeavingJob::Quarantine => store.quarantine(&stored).map(Some),
-                // Not one job but many: see `scrub.rs`.
-                LeavingJob::Verify => Ok(None),
-                LeavingJob::Remove => store.remove(&stored).map(|removed| match removed {
-                    Removed::Gone => None,
-                    Removed::KeptForeign(path) => Some(path),
-                }),
-            })
-            .await?;
-        if let Some(path) = moved {
-            self.lock().counters_mut().quarantined += 1;
-            self.emit(&Event::Quarantined { chunk_id, path });
-        }
-        Ok(())
-    }
-
-    fn set_alarm(self: &Arc<Self>, at: Moment, number: u64) {
-        let core = Arc::downgrade(self);
-        let delay = at.saturating_sub(self.now());
-        let task = self.spawn(async move {
-            sleep(delay).await;
-            if let Some(core) = core.upgrade() {
-                core.apply(Planner::tick);
-            }
-        });
-        let alarm = Alarm { number, task };
-        let outdated = {
-            let mut current = self.alarm.lock();
-            // Two threads may carry their actions out in another order than they were decided in:
-            // the planner counts on the one it asked for last.
-            if current.number < number {
-                std::mem::replace(&mut *current, alarm)
-            } else {
-                alarm
-            }
-        };
-        if let Some(task) = outdated.task {
-            task.cancel();
         }
     }
 

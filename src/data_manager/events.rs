@@ -193,6 +193,18 @@ pub enum Event {
         /// What the disk said.
         error: Error,
     },
+    /// A document that is followed said something new, which is the wanted set now.
+    #[non_exhaustive]
+    AssignmentTaken {
+        /// How many chunks are in it.
+        chunks: usize,
+    },
+    /// A document that is followed could not be had or understood: the last good one holds.
+    #[non_exhaustive]
+    AssignmentFailed {
+        /// Why.
+        error: Error,
+    },
     /// This subscriber was too slow: the oldest events were dropped.
     #[non_exhaustive]
     Lagged {

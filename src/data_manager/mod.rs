@@ -11,6 +11,7 @@
 //! | `download.rs` | one download, along the six arrows of the diagram |
 //! | `transfer.rs` | what the jobs of one attempt share |
 //! | `assigning.rs` | how an assignment gets to the planner |
+//! | `following.rs` | an assignment document is asked for again and again |
 //! | `held.rs`, `releases.rs` | what guards share, and how a dropped one reaches the planner |
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
@@ -25,6 +26,7 @@ mod chunk_task;
 mod core;
 mod download;
 mod events;
+mod following;
 mod held;
 mod planner;
 mod releases;
@@ -45,6 +47,7 @@ use parking_lot::Mutex;
 pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
+pub use following::{AssignmentFollower, FollowStatus};
 pub use stats::{
     ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost, ScrubStats,
     SpaceArea, SpaceShortage, SpaceStats, StateCounts, Stats,
@@ -275,6 +278,28 @@ impl DataManagerImpl {
             assignment.push(chunk);
         }
         assignment.finish().task()
+    }
+
+    /// Follows the assignment at `url`, an [`AssignmentDocument`](crate::data_chunk::AssignmentDocument)
+    /// in JSON: asks for it now and then every `every` (and up to a tenth longer), and makes what it
+    /// says the wanted set whenever it says something new, as [`set_assignment`](Self::set_assignment)
+    /// does. Sources that can tell are asked only for what changed.
+    ///
+    /// A document that cannot be had, or is not a whole good one, changes nothing: the last one holds,
+    /// and [`AssignmentFailed`](Event::AssignmentFailed) says why. Between two documents the calls of
+    /// this manager have the last word; a document that says the same again does not take it back.
+    /// Until the follower is dropped it is woken for each question, and takes a thread of the blocking
+    /// pool while it asks. A document has at most 1 GiB.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused) if no source serves the URL, it declares a digest, or
+    /// `every` is nothing; [`ShutDown`](crate::ErrorKind::ShutDown) after that.
+    pub fn follow_assignment(
+        &self,
+        url: &str,
+        every: Duration,
+    ) -> Result<AssignmentFollower, Error> {
+        AssignmentFollower::start(&self.core, url, every)
     }
 
     /// Blocks until everything that was asked for is reached or failed for good: true then, false

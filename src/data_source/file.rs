@@ -1,5 +1,7 @@
 //! `file://`: files of this machine, under directories that the builder names and nowhere else.
 
+mod list;
+
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,7 +11,8 @@ use anyhow::{Context, anyhow, bail};
 use fluent_uri::Uri;
 use percent_encoding::percent_decode_str;
 
-use super::{DataSource, OpenRequest, Opened, SourceError};
+use super::{DataSource, ListRequest, OpenRequest, Opened, SourceError};
+use crate::data_chunk::DataChunk;
 use crate::error::ErrorKind;
 
 /// Serves `file:///path` for regular files below the given directories.
@@ -33,7 +36,8 @@ impl FileSource {
         }
     }
 
-    fn open_below(&self, path: &Path) -> Result<File, SourceError> {
+    /// Where `path` is, if that may be served.
+    fn real_path(&self, path: &Path) -> Result<PathBuf, SourceError> {
         // Resolving links first and comparing afterwards is what keeps a link inside a root from
         // leading out of it.
         let real = fs::canonicalize(path).map_err(|error| io_error(error, "find the file"))?;
@@ -41,6 +45,11 @@ impl FileSource {
             let cause = anyhow!("the file is outside the directories that may be served");
             return Err(SourceError::permanent(cause).with_kind(ErrorKind::Denied));
         }
+        Ok(real)
+    }
+
+    fn open_below(&self, path: &Path) -> Result<File, SourceError> {
+        let real = self.real_path(path)?;
         // The kind is looked at before opening: opening a FIFO would wait for its writer.
         let metadata = fs::metadata(&real).map_err(|error| io_error(error, "look at the file"))?;
         if !metadata.is_file() {
@@ -86,6 +95,14 @@ impl DataSource for FileSource {
             .with_total(metadata.len());
         opened.validator = validator;
         Ok(opened)
+    }
+
+    fn list(
+        &self,
+        request: &ListRequest<'_>,
+        found: &mut dyn FnMut(DataChunk),
+    ) -> Result<(), SourceError> {
+        self.list_below(request, found)
     }
 }
 

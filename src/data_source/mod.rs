@@ -1,7 +1,7 @@
 //! Where bytes come from, and where they are kept.
 //!
 //! * [`DataSource`]: where a file's bytes come from. [`HttpSource`] and [`FileSource`] are built
-//!   in; anybody may register another one for a scheme of their own.
+//!   in, and `S3Source` with the feature `s3`; anybody may register another one for a scheme of their own.
 //! * [`LocalDataSource`]: the data directory. It downloads chunks into it, deletes them from it
 //!   and reads what is in it.
 //!
@@ -10,13 +10,17 @@
 
 mod cancel;
 mod checksums;
+mod document;
 mod fetch;
 mod file;
 mod http;
+mod listing;
 mod local;
 mod opened;
 mod rate;
 mod request;
+#[cfg(feature = "s3")]
+mod s3;
 mod source_error;
 mod throttle;
 
@@ -26,6 +30,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 pub use cancel::CancelToken;
+pub(crate) use document::{DocumentReader, DocumentVersion};
 pub(crate) use fetch::{
     FetchFailure, FetchObserver, FetchedFile, Fetcher, FileProgress, HostSign, Setback,
 };
@@ -40,6 +45,8 @@ pub(crate) use opened::Body;
 pub use opened::Opened;
 pub(crate) use rate::RateFloor;
 pub use request::{ListRequest, OpenRequest};
+#[cfg(feature = "s3")]
+pub use s3::{S3Options, S3Source};
 pub use source_error::SourceError;
 pub(crate) use throttle::Throttle;
 

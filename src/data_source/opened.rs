@@ -17,7 +17,7 @@ impl<R: Read> Read for Plain<R> {
 
 impl<R: Read + Send> Body for Plain<R> {}
 
-/// An open file: what [`DataSource::open`] returns.
+/// An open file: what [`DataSource::open`](super::DataSource::open) returns.
 pub struct Opened {
     pub(crate) reader: Box<dyn Body>,
     pub(crate) start: u64,

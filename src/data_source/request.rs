@@ -5,7 +5,7 @@ use std::fmt;
 use super::CancelToken;
 use crate::data_chunk::redact_url;
 
-/// What [`DataSource::open`] is asked for.
+/// What [`DataSource::open`](super::DataSource::open) is asked for.
 #[derive(Clone, Copy)]
 pub struct OpenRequest<'a> {
     url: &'a str,
@@ -36,7 +36,7 @@ impl<'a> OpenRequest<'a> {
     }
 
     /// Asks for nothing if what there is still has this validator: then the source returns
-    /// [`SourceError::unchanged`]. For whoever polls a document; not together with
+    /// [`SourceError::unchanged`](super::SourceError::unchanged). For whoever polls a document; not together with
     /// [`resume`](Self::resume).
     #[must_use]
     pub fn unless(mut self, validator: &'a str) -> Self {
@@ -61,7 +61,7 @@ impl<'a> OpenRequest<'a> {
         self.offset
     }
 
-    /// The validator of the bytes before `offset`, as an earlier [`Opened`] gave it.
+    /// The validator of the bytes before `offset`, as an earlier [`Opened`](super::Opened) gave it.
     pub fn validator(&self) -> Option<&'a str> {
         self.validator
     }

@@ -89,6 +89,12 @@ impl AgentPool {
         (self.options.connect_timeout + self.options.stall_timeout) * 2
     }
 
+    /// The longest that a body may go without a byte.
+    #[cfg(feature = "s3")]
+    pub(super) fn stall_timeout(&self) -> Duration {
+        self.options.stall_timeout
+    }
+
     fn new_agent(&self) -> LinedAgent {
         let line = Arc::<Line>::default();
         let connector =

@@ -15,6 +15,8 @@ mod line;
 mod meaning;
 mod resolve;
 mod status;
+#[cfg(feature = "s3")]
+mod unserved;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +26,14 @@ use data_encoding::BASE64;
 use fluent_uri::Uri;
 use percent_encoding::percent_decode_str;
 use ureq::http::{Response, StatusCode, header};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 
 use self::agents::{AgentPool, LeasedBody};
 use self::meaning::Meaning;
 use self::resolve::Names;
+#[cfg(feature = "s3")]
+pub(crate) use self::unserved::Unserved;
 use super::{DataSource, OpenRequest, Opened, SourceError};
 
 /// Time limits of [`HttpSource`].
@@ -127,6 +132,10 @@ impl DataSource for HttpSource {
 }
 
 fn send(agent: &Agent, request: &OpenRequest<'_>) -> Result<Response<Body>, ureq::Error> {
+    call_of(agent, request).call()
+}
+
+fn call_of(agent: &Agent, request: &OpenRequest<'_>) -> RequestBuilder<WithoutBody> {
     let (url, credentials) = split_credentials(request.url());
     let mut call = agent.get(url);
     if let Some(credentials) = credentials {
@@ -143,7 +152,7 @@ fn send(agent: &Agent, request: &OpenRequest<'_>) -> Result<Response<Body>, ureq
         };
         call = call.header(name, validator);
     }
-    call.call()
+    call
 }
 
 /// The URL without user info, and the user info as basic credentials.

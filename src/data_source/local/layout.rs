@@ -36,20 +36,20 @@ pub(super) const QUARANTINE: &str = "_quarantine";
 pub(crate) type Generation = u64;
 
 /// Stands for one start of the machine.
-pub(super) type BootTag = u32;
+pub(in crate::data_source) type BootTag = u32;
 
 /// What a chunk directory's name says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ChunkName {
-    pub(super) block_range: Range<u64>,
-    pub(super) id: ChunkId,
+pub(in crate::data_source) struct ChunkName {
+    pub(in crate::data_source) block_range: Range<u64>,
+    pub(in crate::data_source) id: ChunkId,
     /// The bytes of the chunk's files together, without the manifest.
-    pub(super) len_bytes: u64,
-    pub(super) generation: Generation,
+    pub(in crate::data_source) len_bytes: u64,
+    pub(in crate::data_source) generation: Generation,
     /// Of the description.
-    pub(super) fingerprint: u64,
+    pub(in crate::data_source) fingerprint: u64,
     /// When it was committed, if it was not synced then.
-    pub(super) unsynced: Option<BootTag>,
+    pub(in crate::data_source) unsynced: Option<BootTag>,
 }
 
 impl ChunkName {
@@ -66,7 +66,7 @@ impl ChunkName {
     }
 
     /// Called for each of a million names at a start: it looks at each byte once.
-    pub(super) fn parse(name: &str) -> Option<ChunkName> {
+    pub(in crate::data_source) fn parse(name: &str) -> Option<ChunkName> {
         let rest = name.strip_prefix("chunk=")?.as_bytes();
         // What comes first has a fixed width, each with a dash behind it.
         let (start, rest) = rest.split_first_chunk::<21>()?;
@@ -127,7 +127,7 @@ pub(super) fn dataset_dir(dataset_id: &DatasetId) -> String {
     format!("dataset_id={}", hex_encode(dataset_id))
 }
 
-pub(super) fn parse_dataset_dir(name: &str) -> Option<DatasetId> {
+pub(in crate::data_source) fn parse_dataset_dir(name: &str) -> Option<DatasetId> {
     hex_decode(name.strip_prefix("dataset_id=")?)
 }
 
@@ -164,7 +164,7 @@ pub(super) fn tombstone(generation: Generation, id: &ChunkId) -> String {
     format!("{generation}-{}", hex_encode(id))
 }
 
-pub(super) fn parse_tombstone(name: &str) -> Option<(Generation, ChunkId)> {
+pub(in crate::data_source) fn parse_tombstone(name: &str) -> Option<(Generation, ChunkId)> {
     let (generation, id) = name.split_once('-')?;
     let parsed = (generation.parse().ok()?, hex_decode(id)?);
     (tombstone(parsed.0, &parsed.1) == name).then_some(parsed)

@@ -12,7 +12,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::disk::{Dir, is_no_dir};
 use super::layout::ChunkName;
 use super::stored::{Contents, FileSums};
-use crate::data_chunk::{ChunkFile, ChunkId, ChunkSpec, DatasetId, FileSpec, MANIFEST_NAME};
+use crate::data_chunk::{
+    ChunkFile, ChunkId, ChunkSpec, DatasetId, FileSpec, MANIFEST_NAME, Sha256Digest,
+};
 use crate::data_chunk::{check_file_name, fingerprint, hex_decode, hex_encode};
 use crate::data_source::FetchedFile;
 use crate::error::{Error, ErrorKind};
@@ -109,12 +111,7 @@ impl Manifest {
             return Err(Error::new(ErrorKind::Denied, reason).with_chunk(name.id));
         }
         let read = parse(&bytes).map_err(|reason| damaged(reason).with_chunk(name.id))?;
-        let agrees = read.id == name.id
-            && read.dataset_id == dataset_id
-            && read.block_range == name.block_range
-            && read.fingerprint() == name.fingerprint
-            && read.contents.len_bytes() == Some(name.len_bytes);
-        if agrees {
+        if read.agrees_with(dataset_id, name) {
             Ok(read.contents)
         } else {
             Err(damaged("name and manifest disagree").with_chunk(name.id))
@@ -153,11 +150,35 @@ struct ReadBack {
 }
 
 impl ReadBack {
+    /// Whether it is the manifest of the chunk that is called so.
+    fn agrees_with(&self, dataset_id: DatasetId, name: &ChunkName) -> bool {
+        self.id == name.id
+            && self.dataset_id == dataset_id
+            && self.block_range == name.block_range
+            && self.fingerprint() == name.fingerprint
+            && self.contents.len_bytes() == Some(name.len_bytes)
+    }
+
     fn fingerprint(&self) -> u64 {
         let files = self.contents.files.iter().zip(&self.contents.sums);
         let files = files.map(|(file, sums)| (file.name.as_str(), sums.sha256.as_ref()));
         fingerprint((&self.id, &self.dataset_id), &self.block_range, files)
     }
+}
+
+/// The files of another directory's chunk, each with the digest that was declared, in the order of
+/// their names; `None` if these are not the bytes of its manifest.
+pub(in crate::data_source) fn declared_digests(
+    bytes: &[u8],
+    dataset_id: DatasetId,
+    name: &ChunkName,
+) -> Option<Vec<(ChunkFile, Option<Sha256Digest>)>> {
+    let read = parse(bytes).ok()?;
+    let Contents { files, sums } = read
+        .agrees_with(dataset_id, name)
+        .then_some(read.contents)?;
+    let digests = sums.iter().map(|sums| sums.sha256);
+    Some(files.into_iter().zip(digests).collect())
 }
 
 /// The version that a manifest says it has, whatever else is in it.

@@ -145,6 +145,11 @@ impl OwnDir {
     }
 }
 
+/// Where tombstones may lie.
+pub(in crate::data_source) fn tombstone_dirs() -> impl Iterator<Item = String> {
+    numbered(layout::TOMBSTONES)
+}
+
 pub(super) fn numbered(base: &'static str) -> impl Iterator<Item = String> {
     (1..=NAMES).map(move |number| match number {
         1 => base.to_owned(),
