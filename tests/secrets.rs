@@ -267,7 +267,7 @@ fn refused_at_the_door() -> Vec<DataChunk> {
         format!("{good}\u{7}"),
         format!("{good}%zz"),
         format!("ftp://{CANARY}@h/?{CANARY}"),
-        format!("{CANARY}"),
+        CANARY.to_owned(),
         format!("http://{CANARY}:{CANARY}@/?{CANARY}"),
         format!("http://{CANARY}:{CANARY}@h:port/?{CANARY}"),
         format!("http:///{}", query()),

@@ -23,7 +23,7 @@ const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 #[test]
 fn headers_without_end() {
     let lines = "X-Filler: y\r\n".repeat(1000);
-    each_passes(vec![
+    each_passes(&[
         (
             "a line",
             endless("HTTP/1.1 200 OK\r\nX: ", [b'x'; 65536]),
@@ -71,7 +71,7 @@ fn nothing_without_end() {
     let started = Instant::now();
     each_passes_with(
         |builder| builder.stall_timeout(Duration::from_millis(500)),
-        vec![
+        &[
             (
                 "hints that drip",
                 Reply::Drip(Drip {
@@ -165,7 +165,7 @@ fn lengths_beyond_all_disks() {
         ("a length", Reply::Hold(head), NoSpace)
     });
     let started = Instant::now();
-    each_ends(|builder| builder, cases.to_vec());
+    each_ends(|builder| builder, &cases);
     assert!(
         started.elapsed() < Duration::from_secs(20),
         "{:?}",
@@ -209,7 +209,7 @@ fn silence_in_every_place() {
     let hold = |text: &str| Reply::Hold(text.as_bytes().to_vec());
     each_passes_with(
         |builder| builder.stall_timeout(Duration::from_millis(500)),
-        vec![
+        &[
             ("before the answer", Reply::Silence, Network),
             ("in the status", hold("HTTP/1.1 2"), Network),
             (

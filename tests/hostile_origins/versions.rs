@@ -247,7 +247,7 @@ fn a_part_of_something_of_unknown_length() {
 fn parts_that_nobody_asked_for() {
     let whole = "Content-Range: bytes 0-4/5\r\nContent-Length: 5";
     let partial = "Content-Range: bytes 5-9/10\r\nContent-Length: 5";
-    each_passes(vec![
+    each_passes(&[
         ("all of it", part(whole, b"wrong"), Protocol),
         ("a part", part(partial, b"wrong"), Protocol),
         ("of nothing", part("Content-Length: 5", b"wrong"), Protocol),
