@@ -102,14 +102,46 @@ fn headers_that_drip() {
     failure.within(ms(500));
 }
 
-/// Nobody reads what a redirect says beside its headers, but it is in the way.
+/// Nobody needs what a redirect says beside its headers, and nobody waits for it.
 #[test]
 fn a_redirect_that_drips() {
-    let head = "HTTP/1.1 302 Found\r\nLocation: /f\r\nContent-Length: 1000\r\n\r\n";
-    let failure = fails_once(drip(head, [b'x'; 1000]), |builder| {
-        builder.stall_timeout(ms(300)).connect_timeout(ms(200))
-    });
-    failure.within(ms(1000));
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let head = "HTTP/1.1 302 Found\r\nLocation: /g\r\nContent-Length: 1000\r\n\r\n";
+    origin.serve("f", drip(head, [b'x'; 1000]));
+    origin.file("g", bytes(1, 1000));
+    let manager = builder(dir.path()).open().unwrap();
+    let started = Instant::now();
+    let task = manager.download_chunk(chunk(1, 0..5, [("f", origin.url("f"))]));
+    task.wait_timeout(DEADLINE).unwrap().unwrap();
+    assert!(started.elapsed() < SLACK, "{:?}", started.elapsed());
+    assert_eq!((origin.hits("f"), origin.hits("g")), (1, 1));
+}
+
+/// Each redirect comes in time, and so does each byte of it.
+#[test]
+fn redirects_that_drip() {
+    let head = "HTTP/1.1 302 Found\r\nLocation: /f\r\nX-Filler: ";
+    let reply = drip(head, "xxx\r\nContent-Length: 0\r\n\r\n");
+    let (dir, origin) = (temp_dir(), Origin::start());
+    origin.serve("f", reply);
+    let manager = builder(dir.path())
+        .stall_timeout(ms(1800))
+        .connect_timeout(ms(100))
+        .open()
+        .unwrap();
+    let events = manager.events();
+    let started = Instant::now();
+    drop(manager.download_chunk(chunk(1, 0..5, [("f", origin.url("f"))])));
+    let error = loop {
+        match events.recv_timeout(DEADLINE).unwrap() {
+            Event::Retried { error, .. } | Event::Failed { error, .. } => break error,
+            _ => {}
+        }
+    };
+    // Twice the time of one slow request, and not the time of six.
+    let took = started.elapsed();
+    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
+    assert!(took > ms(3500) && took < ms(3800) + SLACK, "{took:?}");
 }
 
 /// Each byte comes in time, and none of them is content.

@@ -1,5 +1,7 @@
 //! The settings of a manager, each with a default that a worker can run on.
 
+mod http;
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +12,8 @@ use super::planner::PartialLimits;
 use super::sources::Sources;
 pub use crate::data_source::Durability;
 use crate::data_source::{
-    DataSource, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits, StoreOptions,
+    DataSource, FetchLimits, FileSource, HttpOptions, HttpSource, RateFloor, SpaceLimits,
+    StoreOptions,
 };
 #[cfg(feature = "s3")]
 use crate::data_source::{S3Options, S3Source};
@@ -31,6 +34,11 @@ use crate::error::Error;
 /// | [`min_rate`](Self::min_rate) | 1024 bytes/s | an attempt whose bytes arrive more slowly has failed; 0 for any rate |
 /// | [`rate_window`](Self::rate_window) | 30 s | of waiting for bytes, over which that rate is taken |
 /// | [`root_certificate`](Self::root_certificate) | Mozilla's | what the certificates of `https://` servers have to lead to |
+/// | [`http_header`](Self::http_header) | none | a header for one host, such as a token |
+/// | [`proxy`](Self::proxy), [`no_proxy`](Self::no_proxy) | the environment's | for `http://` and `https://` |
+/// | [`allow_private_redirects`](Self::allow_private_redirects) | false | whether a public host may redirect to an address that is not public |
+/// | [`accept_unframed`](Self::accept_unframed) | false | whether a body may end where its connection does, without a length or a digest |
+/// | [`max_file_bytes`](Self::max_file_bytes) | 1 TiB | of one file, whatever its source says |
 /// | [`event_queue`](Self::event_queue) | 1024 events | for each subscriber; the oldest are dropped beyond that |
 /// | [`shutdown_timeout`](Self::shutdown_timeout) | 5 s | how long `Drop` waits for what is under way |
 /// | [`partials_max_bytes`](Self::partials_max_bytes) | 10 GiB | what is kept of attempts that did not end well |
@@ -46,7 +54,7 @@ use crate::error::Error;
 /// | [`scrub_rate`](Self::scrub_rate) | off | bytes per second that are read again and verified; 1 or more |
 ///
 /// Fixed: 8 threads of the blocking pool beyond the slots, for commits, deletes and checks; one progress
-/// event in 200 ms for each chunk; 16 idle connections kept in all; 5 redirects; 2 removals and 2
+/// event in 200 ms for each chunk; 2 idle connections kept for each slot, over all hosts; 5 redirects; 2 removals and 2
 /// verifications at a time; 3 tries to verify a chunk that was not synced before a reboot; 30 s until what could
 /// not be checked is looked at again; 10 audits, 10 s apart, until nothing moved meanwhile; 16 refusals for want of
 /// room before a rest; 128 small files that wait open for their commit; 8 MiB that wait to be written; a host is given a rest after 5 failures in a row that it would have had for everybody;
@@ -67,7 +75,7 @@ pub struct DataManagerBuilder {
     pub(super) store: StoreOptions,
     pub(super) bandwidth_limit: Option<u64>,
     pub(super) scrub_rate: Option<u64>,
-    pub(super) rate_floor: RateFloor,
+    pub(super) fetch_limits: FetchLimits,
     http: HttpOptions,
     file_roots: Vec<PathBuf>,
     #[cfg(feature = "s3")]
@@ -99,9 +107,12 @@ impl Default for DataManagerBuilder {
             store: StoreOptions::default(),
             bandwidth_limit: None,
             scrub_rate: None,
-            rate_floor: RateFloor {
-                min_rate: 1024,
-                window: Duration::from_secs(30),
+            fetch_limits: FetchLimits {
+                rate_floor: RateFloor {
+                    min_rate: 1024,
+                    window: Duration::from_secs(30),
+                },
+                max_file_bytes: 1 << 40,
             },
             http: HttpOptions::default(),
             file_roots: Vec::new(),
@@ -204,27 +215,12 @@ impl DataManagerBuilder {
         self
     }
 
-    /// How long finding a host's addresses may take, and again how long a connection may take, over
-    /// all addresses and with TLS.
-    #[must_use]
-    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
-        self.http.connect_timeout = connect_timeout;
-        self
-    }
-
-    /// How long a transfer may go without a byte, and how long a server may take for its headers.
-    #[must_use]
-    pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
-        self.http.stall_timeout = stall_timeout;
-        self
-    }
-
     /// The least bytes per second that an attempt has to bring, else it has failed and is tried
     /// again, from where it stopped if the source can; 0 accepts any rate. It is taken over
     /// [`rate_window`](Self::rate_window).
     #[must_use]
     pub fn min_rate(mut self, bytes_per_second: u64) -> Self {
-        self.rate_floor.min_rate = bytes_per_second;
+        self.fetch_limits.rate_floor.min_rate = bytes_per_second;
         self
     }
 
@@ -232,15 +228,16 @@ impl DataManagerBuilder {
     /// disk takes does not count.
     #[must_use]
     pub fn rate_window(mut self, rate_window: Duration) -> Self {
-        self.rate_floor.window = rate_window;
+        self.fetch_limits.rate_floor.window = rate_window;
         self
     }
 
-    /// Trusts the certificates in `pem` (one or more) for `https://`, and from then on no others
-    /// than those that were given this way. May be called several times.
+    /// How many bytes a file may have at the most, by what its source says or by what arrives. Beyond
+    /// it, what arrived of the file is thrown away, and no retry can help
+    /// ([`Protocol`](crate::ErrorKind::Protocol)).
     #[must_use]
-    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.http.root_certificates.push(pem.into());
+    pub fn max_file_bytes(mut self, len_bytes: u64) -> Self {
+        self.fetch_limits.max_file_bytes = len_bytes;
         self
     }
 
@@ -346,12 +343,13 @@ impl DataManagerBuilder {
         }
         checked_limit("bandwidth_limit", self.bandwidth_limit)?;
         checked_limit("scrub_rate", self.scrub_rate)?;
+        checked_limit("max_file_bytes", Some(self.fetch_limits.max_file_bytes))?;
         self.store
             .check()
             .map_err(|(field, reason)| Error::refused(field, reason))?;
         let more_than_nothing = [
             ("first_backoff", self.first_backoff),
-            ("rate_window", self.rate_floor.window),
+            ("rate_window", self.fetch_limits.rate_floor.window),
         ];
         for (field, value) in more_than_nothing {
             if value.is_zero() {
@@ -388,9 +386,12 @@ impl DataManagerBuilder {
 
     pub(super) fn sources(&self) -> Sources {
         let mut sources = Sources::default();
-        let http: Arc<dyn DataSource> = Arc::new(HttpSource::new(self.http.clone()));
-        sources.insert("http", http.clone());
-        sources.insert("https", http);
+        let mut http = self.http.clone();
+        // A transfer has one with the host that it asks and one with whom that redirects it to.
+        http.max_idle_connections = self.slots.saturating_mul(2);
+        let web: Arc<dyn DataSource> = Arc::new(HttpSource::new(http.clone()));
+        sources.insert("http", web.clone());
+        sources.insert("https", web);
         sources.insert(
             "file",
             Arc::new(FileSource::new(self.file_roots.iter().cloned())),
@@ -398,7 +399,7 @@ impl DataManagerBuilder {
         #[cfg(feature = "s3")]
         {
             let options = self.s3.clone().unwrap_or_else(S3Options::from_env);
-            let source = S3Source::new(options, self.http.clone());
+            let source = S3Source::new(options, http);
             sources.insert("s3", Arc::new(source));
         }
         for (scheme, source) in &self.custom {

@@ -29,7 +29,7 @@ use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{
-    CancelToken, DirLock, Finding, Ledger, LocalDataSource, RateFloor, StoredChunk, Throttle,
+    CancelToken, DirLock, FetchLimits, Finding, Ledger, LocalDataSource, StoredChunk, Throttle,
 };
 use crate::error::Error;
 use crate::io_operation::BlockingPool;
@@ -52,7 +52,7 @@ pub(super) struct Core {
     pub(super) sources: Sources,
     pub(super) throttle: Arc<Throttle>,
     pub(super) scrub: Scrub,
-    pub(super) rate_floor: RateFloor,
+    pub(super) fetch_limits: FetchLimits,
     releases: Arc<Releases>,
     /// Chunks that somebody found before they were checked; see `checking.rs`.
     found: (Sender<StoredChunk>, Receiver<StoredChunk>),
@@ -97,7 +97,7 @@ impl Core {
     pub(super) fn new(
         planner: Planner,
         sources: Sources,
-        rate_floor: RateFloor,
+        fetch_limits: FetchLimits,
         hub: EventHub,
         store: LocalDataSource,
         tasks: &Arc<TasksManager>,
@@ -114,7 +114,7 @@ impl Core {
             sources,
             throttle: Arc::new(Throttle::new()),
             scrub: Scrub::default(),
-            rate_floor,
+            fetch_limits,
             releases: Arc::new(Releases::new()),
             found: unbounded(),
             ledger: store.ledger().clone(),

@@ -155,7 +155,7 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         cancel: &transfer.cancel,
         throttle: &core.throttle,
         progress: &transfer.files[index],
-        rate_floor: core.rate_floor,
+        limits: core.fetch_limits,
         observer: &observer,
     };
     let result = explained(&core, fetcher.fetch(staging));

@@ -149,7 +149,7 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
         source: &*shared.source,
         url: &shared.url,
         cancel: &shared.cancel,
-        rate_floor: core.rate_floor,
+        rate_floor: core.fetch_limits.rate_floor,
         max_bytes: MAX_DOCUMENT_BYTES,
     };
     let Some((bytes, version)) = reader.read_unless(before)? else {

@@ -169,8 +169,8 @@ impl DataManagerImpl {
         ));
         let data_dir = store.path().to_owned();
         let hub = EventHub::new(builder.event_queue);
-        let (sources, rate_floor) = (builder.sources(), builder.rate_floor);
-        let core = Core::new(planner, sources, rate_floor, hub, store, &tasks, &blocking);
+        let (sources, limits) = (builder.sources(), builder.fetch_limits);
+        let core = Core::new(planner, sources, limits, hub, store, &tasks, &blocking);
         core.load(&scan.chunks, scan.doomed)?;
         for slice in scan.unverified.chunks(core::SLICE) {
             core.apply_slice(|planner, now| {

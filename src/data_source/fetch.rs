@@ -119,6 +119,13 @@ impl From<Setback> for FetchFailure {
     }
 }
 
+/// What every transfer has to keep to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FetchLimits {
+    pub(crate) rate_floor: RateFloor,
+    pub(crate) max_file_bytes: u64,
+}
+
 /// Fetches one file.
 pub(crate) struct Fetcher<'a> {
     pub(crate) source: &'a dyn DataSource,
@@ -128,7 +135,7 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) cancel: &'a CancelToken,
     pub(crate) throttle: &'a Arc<Throttle>,
     pub(crate) progress: &'a FileProgress,
-    pub(crate) rate_floor: RateFloor,
+    pub(crate) limits: FetchLimits,
     pub(crate) observer: &'a dyn FetchObserver,
 }
 
@@ -162,6 +169,12 @@ impl Fetcher<'_> {
             let reason = "the body's end cannot be told from a cut, and no digest is declared";
             let error = self.error(ErrorKind::Protocol, reason);
             return Err(Setback::permanent(error).after_an_answer().into());
+        }
+        if opened
+            .total
+            .is_some_and(|total| total > self.limits.max_file_bytes)
+        {
+            return Err(self.too_large(&mut part));
         }
         self.progress.set(part.len_bytes(), opened.total);
         let total = opened.total;
@@ -247,7 +260,7 @@ impl Fetcher<'_> {
         let mut buffer =
             vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
         let mut lane = self.throttle.lane(self.cancel);
-        let mut rate = RateWatch::new(self.rate_floor);
+        let mut rate = RateWatch::new(self.limits.rate_floor);
         loop {
             if total.is_none() && part.space.reserved() == 0 {
                 let reserved = part.space.reserve(1, RESERVED_BYTES);
@@ -278,6 +291,9 @@ impl Fetcher<'_> {
                 part.restart().map_err(|e| self.disk(e))?;
                 let reason = "more bytes arrived than the source promised";
                 return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
+            }
+            if part.len_bytes() + count as u64 > self.limits.max_file_bytes {
+                return Err(self.too_large(part));
             }
             part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
             sums.update(&buffer[..count]);
@@ -343,8 +359,19 @@ impl Fetcher<'_> {
         Setback::transient(error).after_an_answer().into()
     }
 
+    /// The file has no end, or none that anybody wants to wait for. Nothing of it is kept.
+    fn too_large(&self, part: &mut Part) -> FetchFailure {
+        if let Err(error) = part.restart() {
+            return self.disk(error);
+        }
+        let limit = self.limits.max_file_bytes;
+        let reason = format!("the file has more than {limit} bytes (max_file_bytes)");
+        let error = self.error(ErrorKind::Protocol, &reason);
+        Setback::permanent(error).after_an_answer().into()
+    }
+
     fn too_slow(&self) -> FetchFailure {
-        let RateFloor { min_rate, window } = self.rate_floor;
+        let RateFloor { min_rate, window } = self.limits.rate_floor;
         let reason = format!("less than {min_rate} bytes/s arrived over {window:?}");
         self.answered_wrongly(ErrorKind::Network, &reason)
     }

@@ -32,7 +32,7 @@ use anyhow::anyhow;
 pub use cancel::CancelToken;
 pub(crate) use document::{DocumentReader, DocumentVersion};
 pub(crate) use fetch::{
-    FetchFailure, FetchObserver, FetchedFile, Fetcher, FileProgress, HostSign, Setback,
+    FetchFailure, FetchLimits, FetchObserver, FetchedFile, Fetcher, FileProgress, HostSign, Setback,
 };
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};

@@ -195,7 +195,6 @@ fn statuses_without_a_file() {
 
 /// They name no other place, so there is nothing to follow.
 #[test]
-#[ignore = "`ureq` panics where it follows redirects by itself"]
 fn redirections_that_lead_nowhere() {
     no_files([300, 301, 302, 303, 305, 306, 307, 308, 310, 399]);
 }

@@ -7,6 +7,7 @@
 )]
 
 pub mod origin;
+pub mod proxy;
 pub mod source;
 
 use std::collections::HashMap;

@@ -123,7 +123,12 @@ pub struct Origin {
 
 impl Origin {
     pub fn start() -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Origin::start_at("127.0.0.1")
+    }
+
+    /// On another address of this machine: another host.
+    pub fn start_at(ip: &str) -> Origin {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -139,6 +144,10 @@ impl Origin {
             shared,
             acceptor: Some(acceptor),
         }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn url(&self, path: &str) -> String {

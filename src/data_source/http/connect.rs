@@ -37,8 +37,13 @@ impl<In: Transport> Connector<In> for SocketConnector {
         if let Some(transport) = chained {
             return Ok(Some(Either::A(transport)));
         }
-        let stream = connect_to(&details.addrs, *details.timeout.after, &self.line)?;
+        let mut limit = *details.timeout.after;
+        if let Some(left) = self.line.left() {
+            limit = limit.min(left);
+        }
+        let stream = connect_to(&details.addrs, limit, &self.line)?;
         stream.set_nodelay(true)?;
+        self.line.connected_to(stream.peer_addr()?.ip());
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Either::B(SocketTransport {
@@ -167,6 +172,10 @@ impl Transport for SocketTransport {
                 // A signal: Linux does not go on with a read that has a time-out.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     spent = started.elapsed();
+                }
+                // `ureq` takes a reset for the end of a body that has no length.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(io::Error::other(error.to_string()).into());
                 }
                 Err(error) => return Err(timed_out_or(error, timeout)),
             }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -40,17 +40,11 @@ struct State {
     parts: Vec<Weak<dyn Breakable>>,
     /// When waiting is over, however much of it each single wait has left.
     deadline: Option<Instant>,
-    /// How many requests the present transfer has made.
-    hops: usize,
+    /// Whom the last connection that was made leads to. An agent has one at a time.
+    peer: Option<IpAddr>,
 }
 
 impl Line {
-    /// A transfer begins.
-    pub(super) fn begin(&self, limit: Duration) {
-        self.state.lock().hops = 0;
-        self.limit(limit);
-    }
-
     /// From now on, waits on sockets are over after `limit` in all.
     pub(super) fn limit(&self, limit: Duration) {
         let deadline = Instant::now().checked_add(limit);
@@ -63,14 +57,14 @@ impl Line {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// A request is made: the first one, or the one that a redirect leads to.
-    pub(super) fn hop(&self) {
-        self.state.lock().hops += 1;
+    /// A connection was made.
+    pub(super) fn connected_to(&self, peer: IpAddr) {
+        self.state.lock().peer = Some(peer);
     }
 
-    /// Whether the first host answered, by sending the transfer on.
-    pub(super) fn was_redirected(&self) -> bool {
-        self.state.lock().hops > 1
+    /// Whom the connection leads to.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.state.lock().peer
     }
 
     /// Has `part` broken off when the line is.

@@ -5,84 +5,47 @@
 //! all of one transfer's are on its [`Line`](line::Line): cancelling breaks that, and whatever the
 //! transfer waits in ends at once, be it the name, the connection, TLS, the headers or the body.
 //!
+//! Redirects are followed here and not by `ureq`, each as a request of its own.
+//!
+//! * `options`, `headers`, `proxy`: the settings, and what they mean for one origin.
+//! * `origin`, `redirect`, `reach`: whom a URL names, and where one may send us on to.
 //! * `agents`: an agent of `ureq`'s for each transfer, and the connections that are kept.
 //! * `line`, `resolve`, `connect`: waiting, so that it can be broken off.
 //! * `status`, `meaning`: what an answer says, and what of that is believed.
 
 mod agents;
 mod connect;
+mod headers;
 mod line;
 mod meaning;
+mod options;
+mod origin;
+mod proxy;
+mod reach;
+mod redirect;
 mod resolve;
 mod status;
 #[cfg(feature = "s3")]
 mod unserved;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::anyhow;
-use data_encoding::BASE64;
-use fluent_uri::Uri;
-use percent_encoding::percent_decode_str;
 use ureq::http::{Response, StatusCode, header};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, RequestBuilder};
 
-use self::agents::{AgentPool, LeasedBody};
+use self::agents::{AgentPool, Lease, LeasedBody};
+use self::headers::HostHeaders;
 use self::meaning::Meaning;
+pub use self::options::HttpOptions;
+use self::origin::Target;
+use self::redirect::Way;
 use self::resolve::Names;
 #[cfg(feature = "s3")]
 pub(crate) use self::unserved::Unserved;
+use super::cancel::CancelHook;
 use super::{DataSource, OpenRequest, Opened, SourceError};
-
-/// Time limits of [`HttpSource`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct HttpOptions {
-    /// The longest that finding the host's addresses may take, and again the longest that a
-    /// connection may take, over all of its addresses and with TLS.
-    pub connect_timeout: Duration,
-    /// The longest a transfer may go without a single byte; also the longest that a server may
-    /// take from the end of the request to the end of its headers.
-    pub stall_timeout: Duration,
-    /// How many idle connections are kept for later transfers, over all hosts.
-    pub max_idle_connections: usize,
-    /// The certificates (PEM, one or more in each) that a server's has to lead to; where there are
-    /// none, Mozilla's, as they were when this crate was built.
-    pub root_certificates: Vec<Vec<u8>>,
-}
-
-impl HttpOptions {
-    /// Refuses what cannot be worked with: the field, and the reason.
-    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
-        for (field, value) in [
-            ("connect_timeout", self.connect_timeout),
-            ("stall_timeout", self.stall_timeout),
-        ] {
-            if value.is_zero() {
-                return Err((field, "has to be more than nothing".to_owned()));
-            }
-        }
-        for pem in &self.root_certificates {
-            if agents::certificates(pem).is_empty() {
-                return Err(("root_certificate", "holds no certificate in PEM".to_owned()));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Default for HttpOptions {
-    fn default() -> Self {
-        HttpOptions {
-            connect_timeout: Duration::from_secs(5),
-            stall_timeout: Duration::from_secs(20),
-            max_idle_connections: 16,
-            root_certificates: Vec::new(),
-        }
-    }
-}
 
 /// Fetches over HTTP/1.1, with TLS where the URL says so.
 #[derive(Debug)]
@@ -101,44 +64,104 @@ impl HttpSource {
 
 impl DataSource for HttpSource {
     fn check(&self, url: &str) -> anyhow::Result<()> {
-        let uri = url
-            .parse::<ureq::http::Uri>()
+        Target::parse(url).map_err(|why| anyhow!("{}", why.reason()))?;
+        url.parse::<ureq::http::Uri>()
             .map_err(|error| anyhow!("{error}"))?;
-        match (uri.scheme(), uri.host()) {
-            (Some(_), Some(host)) if !host.is_empty() => Ok(()),
-            _ => Err(anyhow!("names no host")),
-        }
+        Ok(())
     }
 
     fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
-        let lease = self.agents.lease(request.url());
+        let mut way = self.agents.set_out(request.url())?;
+        loop {
+            let (response, lease, hook) = self.ask(&way, request)?;
+            if !redirect::is_redirect(response.status()) {
+                return self.opened(response, request, lease, hook);
+            }
+            way.follow(response.headers(), lease.is_public())?;
+            let body = response.into_body().into_reader();
+            lease.end_unread(body, hook, request.cancel());
+        }
+    }
+}
+
+impl HttpSource {
+    /// One request, to where `way` has come to; redirects are the caller's.
+    fn ask(
+        &self,
+        way: &Way,
+        request: &OpenRequest<'_>,
+    ) -> Result<(Response<Body>, Lease, CancelHook), SourceError> {
+        let lease = self.agents.lease(way)?;
         let line = lease.agent.line.clone();
         let hook = request.cancel().on_cancel(move || line.break_off());
-        let response = send(&lease.agent.agent, request)
-            .map_err(|error| status::classify(&error, lease.agent.line.was_redirected()))?;
-        if response.status() == StatusCode::NOT_MODIFIED && request.unless_validator().is_some() {
-            return Err(SourceError::unchanged());
+        let call = call_of(
+            &lease.agent.agent,
+            &way.target,
+            &self.agents.headers,
+            request,
+        );
+        let response = call
+            .call()
+            .map_err(|error| status::classify(&error, way.was_redirected()))?;
+        Ok((response, lease, hook))
+    }
+
+    fn opened(
+        &self,
+        response: Response<Body>,
+        request: &OpenRequest<'_>,
+        lease: Lease,
+        hook: CancelHook,
+    ) -> Result<Opened, SourceError> {
+        if let Err(error) = judge(&response, request) {
+            let body = response.into_body().into_reader();
+            lease.end_unread(body, hook, request.cancel());
+            return Err(error);
         }
-        status::check_status(response.status(), response.headers())?;
+        self.taken(response, request, lease, hook)
+    }
+
+    /// An answer that has a file in it, if it says nothing about it that cannot be.
+    fn taken(
+        &self,
+        response: Response<Body>,
+        request: &OpenRequest<'_>,
+        lease: Lease,
+        hook: CancelHook,
+    ) -> Result<Opened, SourceError> {
         let meaning = Meaning::of(&response, request)?;
         let body = response.into_body().into_reader();
         let reader = LeasedBody::new(body, lease, hook, request.cancel().clone());
         let mut opened = Opened::new(reader).starting_at(meaning.start);
         opened.total = meaning.total;
         opened.validator = meaning.validator;
-        opened.self_delimiting = meaning.self_delimiting;
+        opened.self_delimiting = meaning.self_delimiting || self.agents.accepts_unframed();
         Ok(opened)
     }
 }
 
-fn send(agent: &Agent, request: &OpenRequest<'_>) -> Result<Response<Body>, ureq::Error> {
-    call_of(agent, request).call()
+/// Lets an answer through that has a file in it.
+fn judge(response: &Response<Body>, request: &OpenRequest<'_>) -> Result<(), SourceError> {
+    if response.status() == StatusCode::NOT_MODIFIED && request.unless_validator().is_some() {
+        return Err(SourceError::unchanged());
+    }
+    status::check_status(response.status(), response.headers())
 }
 
-fn call_of(agent: &Agent, request: &OpenRequest<'_>) -> RequestBuilder<WithoutBody> {
-    let (url, credentials) = split_credentials(request.url());
-    let mut call = agent.get(url);
-    if let Some(credentials) = credentials {
+/// Asks `target`, with what goes along to it and to nobody else.
+fn call_of(
+    agent: &Agent,
+    target: &Target,
+    headers: &HostHeaders,
+    request: &OpenRequest<'_>,
+) -> RequestBuilder<WithoutBody> {
+    let mut call = agent.get(&target.url);
+    for (name, value) in headers.of(&target.origin) {
+        if *name != header::AUTHORIZATION || target.credentials.is_none() {
+            call = call.header(name, value);
+        }
+    }
+    if let Some(credentials) = &target.credentials {
         call = call.header(header::AUTHORIZATION, format!("Basic {credentials}"));
     }
     if let Some(validator) = request.validator() {
@@ -153,22 +176,6 @@ fn call_of(agent: &Agent, request: &OpenRequest<'_>) -> RequestBuilder<WithoutBo
         call = call.header(name, validator);
     }
     call
-}
-
-/// The URL without user info, and the user info as basic credentials.
-fn split_credentials(url: &str) -> (String, Option<String>) {
-    let user_info = Uri::parse(url).ok().and_then(|uri| {
-        let user_info = uri.authority()?.userinfo()?;
-        Some(user_info.as_str().to_owned())
-    });
-    match user_info {
-        None => (url.to_owned(), None),
-        Some(user_info) => {
-            let plain = url.replacen(&format!("//{user_info}@"), "//", 1);
-            let decoded: Vec<u8> = percent_decode_str(&user_info).collect();
-            (plain, Some(BASE64.encode(&decoded)))
-        }
-    }
 }
 
 #[cfg(test)]

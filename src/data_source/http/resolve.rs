@@ -21,11 +21,14 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 use super::line::{Breakable, Line, cancelled};
+use super::reach;
 
 /// How many addresses of a name are tried: what `ureq` has room for.
 const MAX_ADDRESSES: usize = 16;
 
 type Resolve = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+type Judge = dyn Fn(IpAddr) -> bool + Send + Sync;
 
 /// The answer to a question; an error is the system's text for it.
 type Answer = Result<Vec<IpAddr>, String>;
@@ -33,6 +36,7 @@ type Answer = Result<Vec<IpAddr>, String>;
 /// The names that are being resolved. One for all transfers of a source.
 pub(super) struct Names {
     resolve: Box<Resolve>,
+    is_public: Box<Judge>,
     /// Protects the list only; no name is resolved and no thread started under it.
     under_way: Mutex<HashMap<String, Arc<Lookup>>>,
 }
@@ -64,6 +68,18 @@ impl fmt::Display for Unresolved {
 
 impl std::error::Error for Unresolved {}
 
+/// A name has addresses, and none that we may go to.
+#[derive(Debug)]
+pub(super) struct NotPublic;
+
+impl fmt::Display for NotPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host has no public address")
+    }
+}
+
+impl std::error::Error for NotPublic {}
+
 impl Default for Names {
     fn default() -> Self {
         Names::resolved_by(|host| {
@@ -80,8 +96,23 @@ impl Names {
     ) -> Self {
         Names {
             resolve: Box::new(resolve),
+            is_public: Box::new(reach::is_public),
             under_way: Mutex::default(),
         }
+    }
+
+    /// As if those addresses were public, and no others.
+    #[cfg(test)]
+    pub(super) fn judged_by(
+        mut self,
+        is_public: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.is_public = Box::new(is_public);
+        self
+    }
+
+    pub(super) fn is_public(&self, address: IpAddr) -> bool {
+        (self.is_public)(address)
     }
 
     /// The addresses of `host`; waits for `timeout` at the most, and until `line` is broken off.
@@ -94,7 +125,10 @@ impl Names {
         let lookup = self.join(host);
         let part: Weak<Lookup> = Arc::downgrade(&lookup);
         line.hold(part)?;
-        let deadline = Instant::now().checked_add(*timeout.after);
+        let limit = line
+            .left()
+            .map_or(*timeout.after, |left| left.min(*timeout.after));
+        let deadline = Instant::now().checked_add(limit);
         let mut answer = lookup.answer.lock();
         loop {
             if line.is_broken() {
@@ -176,6 +210,9 @@ impl Drop for Call {
 pub(super) struct LineResolver {
     pub(super) names: Arc<Names>,
     pub(super) line: Arc<Line>,
+    /// Leaves out the addresses that are not public. What is left is what will be connected to,
+    /// so it does not help a name to have other ones a moment later.
+    pub(super) guarded: bool,
 }
 
 impl Resolver for LineResolver {
@@ -185,18 +222,22 @@ impl Resolver for LineResolver {
         _: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        self.line.hop();
         let (Some(host), Some(port)) = (uri.host(), port_of(uri)) else {
             return Err(Error::BadUri("no host, or an unknown scheme".to_owned()));
         };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses = match bare.parse::<IpAddr>() {
+        let mut addresses = match bare.parse::<IpAddr>() {
             Ok(address) => vec![address],
             Err(_) => {
                 let host = host.to_ascii_lowercase();
                 self.names.look_up(&host, timeout, &self.line)?
             }
         };
+        let found = addresses.len();
+        addresses.retain(|address| !self.guarded || self.names.is_public(*address));
+        if addresses.is_empty() && found > 0 {
+            return Err(Error::Other(NotPublic.into()));
+        }
         let mut resolved = self.empty();
         for address in in_turns(&addresses).into_iter().take(MAX_ADDRESSES) {
             resolved.push(SocketAddr::new(address, port));

@@ -18,7 +18,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::anyhow;
 use ureq::http::{HeaderMap, StatusCode, header};
 
-use super::resolve::Unresolved;
+use super::redirect;
+use super::resolve::{NotPublic, Unresolved};
 use crate::data_source::SourceError;
 use crate::error::ErrorKind;
 
@@ -102,6 +103,9 @@ fn meaning_of(error: &ureq::Error) -> (SourceError, bool) {
         E::Io(cause) => lost(format!("the connection failed: {cause}")),
         E::Timeout(reason) => lost(format!("no answer in time ({reason})")),
         E::Other(cause) if cause.is::<Unresolved>() => lost(cause.to_string()),
+        E::Other(cause) if cause.is::<NotPublic>() => {
+            (redirect::refused(redirect::NOT_PUBLIC), false)
+        }
         E::HostNotFound => lost("the host name does not resolve".to_owned()),
         E::ConnectionFailed => lost("the connection failed".to_owned()),
         E::ConnectProxyFailed(_) => lost("the proxy does not connect".to_owned()),

@@ -1,24 +1,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::data_source::CancelToken;
-
-#[test]
-fn credentials_leave_the_url() {
-    let (url, credentials) = split_credentials("http://user:p%40ss@h:1/a?b");
-    assert_eq!(url, "http://h:1/a?b");
-    assert_eq!(
-        credentials.as_deref(),
-        Some(BASE64.encode(b"user:p@ss").as_str())
-    );
-    assert_eq!(
-        split_credentials("http://h/a@b"),
-        ("http://h/a@b".to_owned(), None)
-    );
-}
 
 #[test]
 fn what_cannot_be_requested_is_refused_at_the_door() {
@@ -246,4 +232,28 @@ fn connections_are_kept() {
     let _ = opened.reader.read_to_end(&mut Vec::new());
     drop(open(&CancelToken::new()));
     assert_eq!(connections.try_iter().count(), 1);
+}
+
+/// A body without a length ends with the connection, but not by a reset.
+#[test]
+fn a_reset_is_no_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/f", listener.local_addr().unwrap());
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nab");
+        let _ = may_go_on.recv();
+        let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        linger.unwrap();
+    });
+    let mut options = HttpOptions::default();
+    options.accept_unframed = true;
+    let (source, cancel) = (HttpSource::new(options), CancelToken::new());
+    let mut opened = source.open(&OpenRequest::new(&url, &cancel)).unwrap();
+    assert!(opened.self_delimiting);
+    opened.reader.read_exact(&mut [0; 2]).unwrap();
+    drop(go_on);
+    assert!(opened.reader.read_to_end(&mut Vec::new()).is_err());
 }

@@ -6,9 +6,8 @@ use anyhow::anyhow;
 use ureq::Body;
 use ureq::http::{Response, StatusCode};
 
-use super::agents::{Lease, LeasedBody};
-use super::meaning::Meaning;
-use super::{HttpSource, call_of, status};
+use super::agents::Lease;
+use super::{HttpSource, status};
 use crate::data_source::{OpenRequest, Opened, SourceError};
 use crate::error::ErrorKind;
 
@@ -42,14 +41,8 @@ impl HttpSource {
     /// authorises may be in the URL; and an answer that is no file is heard out, for at most the
     /// time of a stall.
     pub(crate) fn open_here(&self, request: &OpenRequest<'_>) -> Result<Opened, Unserved> {
-        let lease = self.agents.lease(request.url());
-        let line = lease.agent.line.clone();
-        let hook = request.cancel().on_cancel(move || line.break_off());
-        let call = call_of(&lease.agent.agent, request);
-        let call = call.config().max_redirects(0).build();
-        let response = call
-            .call()
-            .map_err(|error| status::classify(&error, false))?;
+        let way = self.agents.set_out(request.url())?;
+        let (response, lease, hook) = self.ask(&way, request)?;
         let answered = response.status();
         if answered == StatusCode::NOT_MODIFIED && request.unless_validator().is_some() {
             return Err(SourceError::unchanged().into());
@@ -67,14 +60,7 @@ impl HttpSource {
                 said: self.hear(response, &lease),
             });
         }
-        let meaning = Meaning::of(&response, request)?;
-        let body = response.into_body().into_reader();
-        let reader = LeasedBody::new(body, lease, hook, request.cancel().clone());
-        let mut opened = Opened::new(reader).starting_at(meaning.start);
-        opened.total = meaning.total;
-        opened.validator = meaning.validator;
-        opened.self_delimiting = meaning.self_delimiting;
-        Ok(opened)
+        Ok(self.taken(response, request, lease, hook)?)
     }
 
     /// What there is of the body; where it breaks off or drips, what came until then.

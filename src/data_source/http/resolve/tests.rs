@@ -62,6 +62,7 @@ fn resolver(names: &Arc<Names>) -> LineResolver {
     LineResolver {
         names: names.clone(),
         line: Arc::default(),
+        guarded: false,
     }
 }
 
