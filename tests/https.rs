@@ -2,64 +2,24 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
-
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+#[path = "support/tls.rs"]
+mod tls;
 
 use data_manager::ErrorKind;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rcgen::{CertificateParams, date_time_ymd};
 use support::{DEADLINE, builder, bytes, chunk, id, temp_dir};
-
-/// Serves `content` under every path, to `connections` clients; returns its address and its
-/// certificate.
-fn serve(name: &str, content: Vec<u8>, connections: usize) -> (String, String) {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed([name.to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
-    let url = format!("https://{name}:{}/f", listener.local_addr().unwrap().port());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten().take(connections) {
-            // A client that does not trust us hangs up.
-            let _ = answer(stream, &config, &content);
-        }
-    });
-    (url, cert.pem())
-}
-
-fn answer(stream: TcpStream, config: &Arc<ServerConfig>, content: &[u8]) -> std::io::Result<()> {
-    let connection = ServerConnection::new(config.clone()).unwrap();
-    let mut stream = StreamOwned::new(connection, stream);
-    let _request = stream.read(&mut [0; 4096])?;
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-        content.len()
-    )?;
-    stream.write_all(content)?;
-    stream.flush()
-}
+use tls::{serve, serve_with};
 
 #[test]
 fn a_trusted_server_is_downloaded_from() {
     let dir = temp_dir();
     let content = bytes(1, 500_000);
-    let (url, certificate) = serve("localhost", content.clone(), 1);
+    let (host, certificate) = serve("localhost", content.clone(), 1);
     let manager = builder(dir.path())
         .root_certificate(certificate)
         .open()
         .unwrap();
-    let task = manager.download_chunk(chunk(1, 0..5, [("f", url)]));
+    let task = manager.download_chunk(chunk(1, 0..5, [("f", format!("https://{host}/f"))]));
     task.wait_timeout(DEADLINE).unwrap().unwrap();
     let guard = manager.get_chunk(&id(1)).unwrap();
     assert!(std::fs::read(guard.path().join("f")).unwrap() == content);
@@ -67,7 +27,7 @@ fn a_trusted_server_is_downloaded_from() {
 
 #[test]
 fn an_untrusted_server_ends_the_task() {
-    let (url, _) = serve("localhost", bytes(1, 10), 3);
+    let (host, _) = serve("localhost", bytes(1, 10), usize::MAX);
     let (_, another) = serve("localhost", bytes(1, 10), 0);
     for trusted in [None, Some(another)] {
         let dir = temp_dir();
@@ -76,11 +36,40 @@ fn an_untrusted_server_ends_the_task() {
             builder = builder.root_certificate(certificate);
         }
         let manager = builder.open().unwrap();
-        let task = manager.download_chunk(chunk(1, 0..5, [("f", url.clone())]));
+        let task = manager.download_chunk(chunk(1, 0..5, [("f", format!("https://{host}/f"))]));
         let error = task.wait_timeout(DEADLINE).unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Network);
         assert!(error.to_string().contains("certificate"), "{error}");
         assert!(manager.list_chunks().is_empty());
+    }
+}
+
+/// It leads to one that is trusted, and is no good all the same.
+#[test]
+fn a_certificate_that_is_not_for_now_or_not_for_here_ends_the_task() {
+    let of_name = |name: &str| CertificateParams::new([name.to_owned()]).unwrap();
+    let (mut expired, mut early) = (of_name("localhost"), of_name("localhost"));
+    expired.not_after = date_time_ymd(2001, 1, 1);
+    early.not_before = date_time_ymd(4000, 1, 1);
+    for (name, params, says) in [
+        ("expired", expired, "expired"),
+        ("not valid yet", early, "not valid yet"),
+        (
+            "of another host",
+            of_name("example.com"),
+            "not valid for name",
+        ),
+    ] {
+        let dir = temp_dir();
+        let (host, certificate) = serve_with(&params, bytes(1, 10), usize::MAX);
+        let builder = builder(dir.path()).root_certificate(certificate);
+        let manager = builder.open().unwrap();
+        let url = format!("https://{host}/f");
+        let task = manager.download_chunk(chunk(1, 0..5, [("f", url)]));
+        let error = task.wait_timeout(DEADLINE).expect(name).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Network, "{name}: {error}");
+        assert!(error.to_string().contains(says), "{name}: {error}");
+        assert!(manager.list_chunks().is_empty(), "{name}");
     }
 }
 

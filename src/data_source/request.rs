@@ -1,9 +1,12 @@
-//! What a source is asked for.
+//! What a source is asked for. `Debug` shows URLs redacted: a source may well log what it is asked.
+
+use std::fmt;
 
 use super::CancelToken;
+use crate::data_chunk::redact_url;
 
 /// What [`DataSource::open`](super::DataSource::open) is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct OpenRequest<'a> {
     url: &'a str,
     offset: u64,
@@ -76,7 +79,7 @@ impl<'a> OpenRequest<'a> {
 }
 
 /// What [`DataSource::list`](super::DataSource::list) is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ListRequest<'a> {
     url: &'a str,
     cancel: &'a CancelToken,
@@ -97,5 +100,26 @@ impl<'a> ListRequest<'a> {
     /// Says when nobody wants the list any more.
     pub fn cancel(&self) -> &'a CancelToken {
         self.cancel
+    }
+}
+
+impl fmt::Debug for OpenRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenRequest")
+            .field("url", &redact_url(self.url))
+            .field("offset", &self.offset)
+            .field("validator", &self.validator)
+            .field("unless", &self.unless)
+            .field("cancel", self.cancel)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ListRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListRequest")
+            .field("url", &redact_url(self.url))
+            .field("cancel", self.cancel)
+            .finish()
     }
 }

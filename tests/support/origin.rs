@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,14 @@ pub enum Reply {
     Raw(Vec<u8>),
     /// Exactly these bytes, then nothing until the client goes away.
     Hold(Vec<u8>),
+    /// Exactly these bytes; then the connection serves on.
+    Keep(Vec<u8>),
+    /// Exactly these bytes; more once the gate is open; then the connection serves on.
+    Surplus(Vec<u8>, Gate, Vec<u8>),
+    /// Exactly these bytes, then the connection is reset.
+    Reset(Vec<u8>),
+    /// The first bytes, then the others again and again until the client goes away.
+    Endless(Vec<u8>, Vec<u8>),
     /// The first bytes at once, the others a few at a time, then the connection is closed.
     Drip(Drip),
     /// The file, but not before the gate is opened.
@@ -85,7 +93,7 @@ struct State {
     /// By path: the replies in turn; the last one stays.
     replies: HashMap<String, Vec<Reply>>,
     requests: Vec<Request>,
-    connections: Vec<TcpStream>,
+    connections: Vec<Weak<TcpStream>>,
     /// Requests being answered now, and the most there ever were.
     active: usize,
     most_active: usize,
@@ -95,6 +103,15 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     stop: AtomicBool,
+}
+
+impl Shared {
+    fn close_connections(&self) {
+        let connections = std::mem::take(&mut self.state.lock().unwrap().connections);
+        for connection in connections.iter().filter_map(Weak::upgrade) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// The server. Dropping it closes every connection and joins its threads.
@@ -214,9 +231,7 @@ impl Drop for Origin {
         self.shared.stop.store(true, Ordering::SeqCst);
         // One connection of our own frees the acceptor.
         let _ = TcpStream::connect(self.address);
-        for connection in self.shared.state.lock().unwrap().connections.drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
+        self.shared.close_connections();
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
@@ -229,27 +244,23 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.stop.load(Ordering::SeqCst) {
             break;
         }
-        shared
-            .state
-            .lock()
-            .unwrap()
-            .connections
-            .push(stream.try_clone().unwrap());
+        let stream = Arc::new(stream);
+        let weak = Arc::downgrade(&stream);
+        shared.state.lock().unwrap().connections.push(weak);
         let shared = shared.clone();
+        // The thread's is the only handle: what drops it closes the connection.
         threads.push(std::thread::spawn(move || {
             let _ = serve_connection(&stream, &shared);
         }));
     }
-    for connection in shared.state.lock().unwrap().connections.drain(..) {
-        let _ = connection.shutdown(Shutdown::Both);
-    }
+    shared.close_connections();
     for thread in threads {
         let _ = thread.join();
     }
 }
 
 fn serve_connection(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader)? {
         let reply = {
             let mut state = shared.state.lock().unwrap();
@@ -262,6 +273,10 @@ fn serve_connection(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> 
         let keep = answer(stream, &request, &reply, shared);
         shared.state.lock().unwrap().active -= 1;
         shared.changed.notify_all();
+        if matches!(reply, Reply::Reset(_)) {
+            // Closing resets it, if nothing was said of an end before.
+            break;
+        }
         if !matches!(keep, Ok(true)) {
             let _ = stream.shutdown(Shutdown::Both);
             break;
@@ -350,6 +365,27 @@ fn answer(
         Reply::Drip(drip) => {
             send_drip(stream, drip)?;
             Ok(false)
+        }
+        Reply::Keep(bytes) => {
+            stream.write_all(bytes)?;
+            Ok(true)
+        }
+        Reply::Surplus(bytes, gate, more) => {
+            stream.write_all(bytes)?;
+            gate.wait(&shared.stop);
+            stream.write_all(more)?;
+            Ok(true)
+        }
+        Reply::Reset(bytes) => {
+            stream.write_all(bytes)?;
+            socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
+            Ok(false)
+        }
+        Reply::Endless(first, again) => {
+            stream.write_all(first)?;
+            loop {
+                stream.write_all(again)?;
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the headers of a good answer say about its body, and what of that is taken at its word.
 
+use std::time::Duration;
+
 use ureq::Body;
-use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 
 use super::status::distrust;
 use crate::data_source::{OpenRequest, SourceError};
@@ -21,57 +23,116 @@ impl Meaning {
         request: &OpenRequest<'_>,
     ) -> Result<Meaning, SourceError> {
         let headers = response.headers();
-        if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
+        let encodings = headers.get_all(header::CONTENT_ENCODING);
+        if encodings.iter().any(|encoding| !is(encoding, "identity")) {
             return Err(distrust("the body is compressed, which nobody asked for"));
         }
+        let chunked = is_chunked(response)?;
         // `ureq` takes an empty body for none, and then knows of no length.
-        let empty = headers
-            .get(header::CONTENT_LENGTH)
-            .is_some_and(|length| length == "0");
+        let empty = headers.contains_key(header::CONTENT_LENGTH);
         let length = response.body().content_length().or(empty.then_some(0));
-        let chunked = headers.contains_key(header::TRANSFER_ENCODING);
-        let (start, total) = match response.status() {
-            StatusCode::PARTIAL_CONTENT => partial_content(headers, request, length)?,
-            _ => (0, length),
+        let (start, total, validator) = match (response.status(), request.validator()) {
+            (StatusCode::PARTIAL_CONTENT, Some(validator)) => {
+                let (start, total) = the_rest(headers, request.offset(), length)?;
+                if is_of_another(headers, validator) {
+                    return Err(distrust("the part is of something else than was asked for"));
+                }
+                (start, Some(total), Some(validator.to_owned()))
+            }
+            (StatusCode::PARTIAL_CONTENT, None) => {
+                return Err(distrust(
+                    "the server answered with a part that nobody asked for",
+                ));
+            }
+            _ if is_a_part(headers, length) => {
+                return Err(distrust("the server calls a part of it all of it"));
+            }
+            _ => (0, length, validator_of(headers)),
         };
         Ok(Meaning {
             start,
             total,
-            validator: validator_of(headers),
+            validator,
             self_delimiting: length.is_some() || chunked,
         })
     }
 }
 
-/// Start and total of a 206: exactly the rest that was asked for, or nothing we take.
-fn partial_content(
-    headers: &HeaderMap,
-    request: &OpenRequest<'_>,
-    length: Option<u64>,
-) -> Result<(u64, Option<u64>), SourceError> {
-    if request.validator().is_none() {
-        return Err(distrust(
-            "the server answered with a part that nobody asked for",
-        ));
+fn is(value: &HeaderValue, text: &str) -> bool {
+    value
+        .as_bytes()
+        .trim_ascii()
+        .eq_ignore_ascii_case(text.as_bytes())
+}
+
+/// Whether the body is chunked. Any other coding stays in the bytes that `ureq` gives us, and so
+/// do chunks that came by HTTP/1.0. An answer that has a length, too, may be two answers to
+/// somebody on the way (RFC 9112, section 6.3).
+fn is_chunked(response: &Response<Body>) -> Result<bool, SourceError> {
+    let headers = response.headers();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return Ok(false);
+    };
+    let understood = is(coding, "chunked")
+        && codings.next().is_none()
+        && response.version() == Version::HTTP_11
+        && !headers.contains_key(header::CONTENT_LENGTH);
+    match understood {
+        true => Ok(true),
+        false => Err(distrust("where the body ends cannot be understood")),
     }
-    let range = headers
-        .get(header::CONTENT_RANGE)
-        .and_then(|value| value.to_str().ok());
-    let Some((start, end, total)) = range.and_then(parse_content_range) else {
+}
+
+/// Start and total of a 206: exactly the rest from `offset` on, or nothing we take.
+fn the_rest(
+    headers: &HeaderMap,
+    offset: u64,
+    length: Option<u64>,
+) -> Result<(u64, u64), SourceError> {
+    let Some((start, end, total)) = content_range(headers) else {
         return Err(distrust(
             "the Content-Range of the answer cannot be understood",
         ));
     };
-    let whole_rest = total.is_none_or(|total| end + 1 == total);
+    // A part of something whose end the server does not name need not be all of the rest.
+    let whole_rest = total == Some(end + 1);
     let fits = length.is_none_or(|length| length == end - start + 1);
-    if start != request.offset() || !whole_rest || !fits {
+    if start != offset || !whole_rest || !fits {
         return Err(distrust(
             "the server answered with another part than was asked for",
         ));
     }
-    Ok((start, Some(end + 1)))
+    Ok((start, end + 1))
+}
+
+/// Whether a part says that it is of something else than what `validator` stood for. The server may
+/// not know `If-Range`.
+fn is_of_another(headers: &HeaderMap, validator: &str) -> bool {
+    let name = match validator.starts_with('"') {
+        true => header::ETAG,
+        false => header::LAST_MODIFIED,
+    };
+    let mut said = headers.get_all(name).iter();
+    said.any(|said| said.as_bytes() != validator.as_bytes())
+}
+
+/// Whether the Content-Range of an answer that is no 206 says that it is not whole.
+fn is_a_part(headers: &HeaderMap, length: Option<u64>) -> bool {
+    let whole = |(start, end, total): (u64, u64, Option<u64>)| {
+        let fits = length.is_none_or(|length| length == end + 1);
+        start == 0 && total.is_none_or(|total| total == end + 1) && fits
+    };
+    headers.contains_key(header::CONTENT_RANGE) && !content_range(headers).is_some_and(whole)
+}
+
+fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
+    let mut ranges = headers.get_all(header::CONTENT_RANGE).iter();
+    let range = ranges.next()?.to_str().ok()?;
+    if ranges.next().is_some() {
+        return None;
+    }
+    parse_content_range(range)
 }
 
 /// `bytes FIRST-LAST/TOTAL` (RFC 9110, section 14.4), last byte inclusive.
@@ -92,18 +153,25 @@ pub(super) fn parse_content_range(value: &str) -> Option<(u64, u64, Option<u64>)
     sound.then_some((first, last, total))
 }
 
-/// What `If-Range` may present (RFC 9110, section 13.1.5): a strong ETag, else the date.
+/// By how much a date has to be older than the answer, to stand for one content only: what changes
+/// twice in a second keeps its date, and the server's two clocks may differ (RFC 9110, section
+/// 8.8.2.2).
+const DATES_ARE_STRONG_AFTER: Duration = Duration::from_secs(60);
+
+/// What `If-Range` may present (RFC 9110, section 13.1.5): a strong ETag; where there is none at
+/// all, the date, if it is a strong one.
 fn validator_of(headers: &HeaderMap) -> Option<String> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
-    let strong = |tag: &String| tag.starts_with('"') && tag.len() >= 2;
-    text(header::ETAG)
-        .filter(strong)
-        .or_else(|| text(header::LAST_MODIFIED))
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if headers.contains_key(header::ETAG) {
+        let tag = text(header::ETAG)?;
+        let strong = tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"');
+        return strong.then(|| tag.to_owned());
+    }
+    let modified = text(header::LAST_MODIFIED)?;
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let age = date(text(header::DATE)?)?.duration_since(date(modified)?);
+    let strong = age.is_ok_and(|age| age >= DATES_ARE_STRONG_AFTER);
+    strong.then(|| modified.to_owned())
 }
 
 #[cfg(test)]
@@ -139,12 +207,28 @@ mod tests {
             }
             map
         };
-        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-        let strong = headers(&[(header::ETAG, "\"a\""), (header::LAST_MODIFIED, date)]);
-        assert_eq!(validator_of(&strong).as_deref(), Some("\"a\""));
-        let weak = headers(&[(header::ETAG, "W/\"a\"")]);
-        assert_eq!(validator_of(&weak), None);
-        let dated = headers(&[(header::LAST_MODIFIED, date)]);
-        assert_eq!(validator_of(&dated).as_deref(), Some(date));
+        let (date, later) = (
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:50:37 GMT",
+        );
+        let of = |pairs: &[(header::HeaderName, &str)]| validator_of(&headers(pairs));
+        let (tag, modified, now) = (header::ETAG, header::LAST_MODIFIED, header::DATE);
+        let dated = [(modified.clone(), date), (now.clone(), later)];
+        assert_eq!(of(&dated).as_deref(), Some(date));
+        let with = |etag| [&[(tag.clone(), etag)], &dated[..]].concat();
+        assert_eq!(of(&with("\"a\"")).as_deref(), Some("\"a\""));
+        for no_use in ["W/\"a\"", "a", "\"", "\"a", ""] {
+            assert_eq!(of(&with(no_use)), None, "{no_use}: it is no better dated");
+        }
+        let just_before = "Sun, 06 Nov 1994 08:50:36 GMT";
+        for answered in [just_before, date, "Sat, 05 Nov 1994 08:50:37 GMT", "now"] {
+            let young = [(modified.clone(), date), (now.clone(), answered)];
+            assert_eq!(of(&young), None, "{answered}");
+        }
+        assert_eq!(
+            of(&[(modified, date)]),
+            None,
+            "nobody knows when it answered"
+        );
     }
 }
