@@ -1,7 +1,6 @@
 //! `s3://bucket/key`: objects of S3 and of what speaks its protocol.
 //!
-//! Requests are signed by `rusty-s3` and sent by [`HttpSource`](super::HttpSource). The signature is
-//! in the query (a pre-signed URL), which no error, event or log line of this crate shows; it covers
+//! Requests are signed by `rusty-s3` and sent by [`HttpSource`]. The signature is in the query (a pre-signed URL), which no error, event or log line of this crate shows; it covers
 //! the host, and leaves `Range`, `If-Range` and `If-None-Match` free. Each attempt is signed anew,
 //! so one that has expired is never tried again as it was.
 //!
