@@ -4,56 +4,19 @@
 
 mod support;
 
-use std::collections::HashMap;
-use std::io::Read;
 use std::net::ToSocketAddrs;
 use std::path::Path;
-use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use data_manager::ErrorKind;
-use data_manager::data_chunk::{ChunkId, DataChunk};
 use data_manager::data_manager::DataManagerImpl;
-use data_manager::data_source::{
-    CancelToken, DataSource, HttpOptions, ListRequest, OpenRequest, Opened, S3Options, S3Source,
-    SourceError,
-};
-use parking_lot::Mutex;
-use support::origin::Origin;
+use data_manager::data_source::{CancelToken, DataSource, ListRequest, OpenRequest, S3Options};
 use support::relay::Relay;
-use support::s3::{KEY, PUBLIC, SECRET, Server};
+use support::s3::{KEY, PUBLIC, SECRET, content, list, open, server, source};
 use support::{DEADLINE, builder, bytes, chunk, id, temp_dir};
-
-/// One server for all tests that run at the same time, with a bucket of its own for each.
-fn server(bucket: &str) -> Option<Arc<Server>> {
-    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock();
-    let server = match shared.upgrade() {
-        Some(server) => server,
-        None => Arc::new(Server::start()?),
-    };
-    *shared = Arc::downgrade(&server);
-    drop(shared);
-    server.bucket(bucket);
-    Some(server)
-}
-
-fn source(options: S3Options) -> S3Source {
-    S3Source::new(options, HttpOptions::default())
-}
 
 fn manager(dir: &Path, options: S3Options) -> DataManagerImpl {
     builder(dir).s3(options).open().unwrap()
-}
-
-fn open(source: &S3Source, url: &str) -> Result<Opened, SourceError> {
-    source.open(&OpenRequest::new(url, &CancelToken::new()))
-}
-
-fn content(opened: Opened) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    opened.into_reader().read_to_end(&mut bytes).unwrap();
-    bytes
 }
 
 /// Downloads one file, and gives its bytes.
@@ -62,15 +25,6 @@ fn fetched(manager: &DataManagerImpl, n: u8, url: &str) -> Vec<u8> {
     task.wait_timeout(DEADLINE).unwrap().unwrap();
     let guard = manager.get_chunk(&id(n)).unwrap();
     std::fs::read(guard.path().join("f")).unwrap()
-}
-
-fn list(source: &dyn DataSource, url: &str) -> Vec<DataChunk> {
-    let (mut chunks, cancel) = (Vec::new(), CancelToken::new());
-    let request = ListRequest::new(url, &cancel);
-    source
-        .list(&request, &mut |chunk| chunks.push(chunk))
-        .unwrap();
-    chunks
 }
 
 #[test]
@@ -368,111 +322,6 @@ fn the_bucket_in_the_host() {
     let hosted = source(options);
     assert_eq!(content(open(&hosted, "s3://hosted/k").unwrap()), b"content");
     assert!(list(&hosted, "s3://hosted").is_empty());
-}
-
-/// Two chunks with several files, one of them with a digest; brought into `dir` by the library.
-fn publish(dir: &Path) -> Vec<ChunkId> {
-    let origin = Origin::start();
-    origin.file("a", bytes(6, 5000));
-    origin.file("b", bytes(7, 0));
-    let digest = "#sha256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    let manager = support::open(dir);
-    let plain = chunk(
-        1,
-        0..5,
-        [("a b.parquet", origin.url("a")), ("ü", origin.url("b"))],
-    );
-    let digested = [
-        ("a", origin.url("a")),
-        ("b", format!("{}{digest}", origin.url("b"))),
-    ];
-    for chunk in [plain, chunk(2, 5..9, digested)] {
-        manager.download_chunk(chunk).wait().unwrap();
-    }
-    manager.list_chunks()
-}
-
-#[test]
-fn a_data_directory_comes_back_out_of_a_bucket() {
-    let Some(server) = server("published") else {
-        return;
-    };
-    let (first, second) = (temp_dir(), temp_dir());
-    let mut published = publish(first.path());
-    server.upload("published", "w/1/", first.path());
-    // A chunk that is only half there.
-    let half = support::chunk_dirs(first.path())[0]
-        .file_name()
-        .unwrap()
-        .to_owned();
-    let half = half
-        .to_str()
-        .unwrap()
-        .replace(&"01".repeat(32), &"03".repeat(32));
-    let key = format!("w/1/dataset_id={}/{half}/a b.parquet", "d5".repeat(32));
-    server.put("published", &key, b"less");
-
-    let chunks = list(&source(server.options()), "s3://published/w/1");
-    let files: HashMap<_, _> = chunks
-        .iter()
-        .flat_map(|chunk| chunk.files.clone())
-        .collect();
-    assert_eq!(chunks.len(), 2, "{chunks:?}");
-    assert!(files["b"].contains("#sha256=e3b0c442"), "{files:?}");
-    assert!(!files["a"].contains('#'), "{files:?}");
-    let manager = manager(second.path(), server.options());
-    manager
-        .set_assignment(chunks)
-        .wait_timeout(DEADLINE)
-        .unwrap()
-        .unwrap();
-    published.sort_unstable();
-    let mut arrived = manager.list_chunks();
-    arrived.sort_unstable();
-    assert_eq!(arrived, published);
-    let guard = manager.get_chunk(&id(1)).unwrap();
-    assert_eq!(
-        std::fs::read(guard.path().join("a b.parquet")).unwrap(),
-        bytes(6, 5000)
-    );
-    // The same description, digests included: the names of their directories say so.
-    let fingerprints = |dir: &Path| -> Vec<String> {
-        let dirs = support::chunk_dirs(dir).into_iter();
-        let names = dirs.map(|dir| dir.file_name().unwrap().to_str().unwrap().to_owned());
-        let mut all: Vec<_> = names
-            .map(|n| n.rsplit('-').next().unwrap().to_owned())
-            .collect();
-        all.sort();
-        all
-    };
-    assert_eq!(fingerprints(first.path()), fingerprints(second.path()));
-}
-
-#[test]
-fn a_listing_of_more_than_a_page() {
-    let Some(server) = server("pages") else {
-        return;
-    };
-    let key = |n: u64| {
-        let (dataset, id) = ("09".repeat(32), format!("{n:064x}"));
-        let dir = format!("chunk={:020}-{:020}-{id}-4-{n}-{:016x}", n, n + 1, 0);
-        format!("dataset_id={dataset}/{dir}/f")
-    };
-    let count = 1100;
-    std::thread::scope(|scope| {
-        for part in 0..4 {
-            let server = &server;
-            scope.spawn(move || {
-                for n in (1..=count).filter(|n| n % 4 == part) {
-                    server.put("pages", &key(n), b"data");
-                }
-            });
-        }
-    });
-    let chunks = list(&source(server.options()), "s3://pages/");
-    assert_eq!(chunks.len() as u64, count);
-    let opened = open(&source(server.options()), &chunks[17].files["f"]).unwrap();
-    assert_eq!(content(opened), b"data");
 }
 
 /// What the environment says is enough.

@@ -1,12 +1,20 @@
 //! A real S3-compatible server (SeaweedFS) of the test's own, on free ports and in its own directory.
 
-use std::io;
+#![allow(clippy::print_stdout, reason = "says what is skipped")]
+
+use std::io::{self, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use data_manager::data_source::S3Options;
+use data_manager::data_chunk::DataChunk;
+use data_manager::data_source::{
+    CancelToken, DataSource, HttpOptions, ListRequest, OpenRequest, Opened, S3Options, S3Source,
+    SourceError,
+};
+use parking_lot::Mutex;
 use rusty_s3::actions::{CreateBucket, PutObject};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use tempfile::TempDir;
@@ -24,6 +32,43 @@ const CONFIG: &str = r#"{"identities": [
      "actions": ["Admin", "Read", "Write", "List"]},
     {"name": "anonymous", "actions": ["Read:public", "List:public"]}
 ]}"#;
+
+/// One server for all tests that run at the same time, with a bucket of its own for each.
+pub fn server(bucket: &str) -> Option<Arc<Server>> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock();
+    let server = match shared.upgrade() {
+        Some(server) => server,
+        None => Arc::new(Server::start()?),
+    };
+    *shared = Arc::downgrade(&server);
+    drop(shared);
+    server.bucket(bucket);
+    Some(server)
+}
+
+pub fn source(options: S3Options) -> S3Source {
+    S3Source::new(options, HttpOptions::default())
+}
+
+pub fn open(source: &S3Source, url: &str) -> Result<Opened, SourceError> {
+    source.open(&OpenRequest::new(url, &CancelToken::new()))
+}
+
+pub fn content(opened: Opened) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    opened.into_reader().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+pub fn list(source: &dyn DataSource, url: &str) -> Vec<DataChunk> {
+    let (mut chunks, cancel) = (Vec::new(), CancelToken::new());
+    let request = ListRequest::new(url, &cancel);
+    source
+        .list(&request, &mut |chunk| chunks.push(chunk))
+        .unwrap();
+    chunks
+}
 
 /// Stopped when it is dropped.
 pub struct Server {

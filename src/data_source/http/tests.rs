@@ -248,8 +248,10 @@ fn a_reset_is_no_end() {
         let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         linger.unwrap();
     });
-    let mut options = HttpOptions::default();
-    options.accept_unframed = true;
+    let options = HttpOptions {
+        accept_unframed: true,
+        ..HttpOptions::default()
+    };
     let (source, cancel) = (HttpSource::new(options), CancelToken::new());
     let mut opened = source.open(&OpenRequest::new(&url, &cancel)).unwrap();
     assert!(opened.self_delimiting);

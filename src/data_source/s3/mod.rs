@@ -1,9 +1,9 @@
 //! `s3://bucket/key`: objects of S3 and of what speaks its protocol.
 //!
-//! Requests are signed by `rusty-s3` and sent by [`HttpSource`](super::HttpSource). The signature is
-//! in the query (a pre-signed URL), which no error, event or log line of this crate shows; it covers
-//! the host, and leaves `Range`, `If-Range` and `If-None-Match` free. Each attempt is signed anew,
-//! so one that has expired is never tried again as it was.
+//! Requests are signed by `rusty-s3` and sent by [`HttpSource`]. The signature is in the query (a
+//! pre-signed URL), which no error, event or log line of this crate shows; it covers the host, and
+//! leaves `Range`, `If-Range` and `If-None-Match` free. Each attempt is signed anew, so one that has
+//! expired is never tried again as it was.
 //!
 //! No redirect is followed: a signature is for one host, and a session token would go along in the
 //! URL. A service that sends us on is asked at the wrong endpoint or in the wrong region, and the

@@ -35,24 +35,24 @@ impl Service {
         if !expiry.contains(&options.expires_in) {
             return Err("expires_in is not between a second and seven days".to_owned());
         }
-        let region = options.region.clone();
-        let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+        let credentials = credentials_of(&options)?;
+        let region = options.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if region.is_empty() || !region.bytes().all(letter) {
             return Err("the region is not a region's name".to_owned());
         }
-        let path_style = options
-            .path_style
-            .or(options.endpoint.is_some().then_some(true));
-        let endpoint = match &options.endpoint {
-            Some(endpoint) => checked_endpoint(endpoint)?,
-            None => aws_endpoint(&region),
+        let (endpoint, path_style) = match options.endpoint {
+            Some(endpoint) => (
+                checked_endpoint(endpoint)?,
+                options.path_style.or(Some(true)),
+            ),
+            None => (aws_endpoint(&region), options.path_style),
         };
         Ok(Service {
             endpoint,
             region,
             path_style,
-            credentials: credentials_of(&options)?,
+            credentials,
             expires_in: options.expires_in,
             clock_offset_secs: options.clock_offset_secs,
         })
@@ -106,7 +106,7 @@ impl Service {
     }
 
     fn sign<'a>(&self, action: &impl S3Action<'a>) -> Result<String, SourceError> {
-        let now = self.now().and_then(|now| Some(now.try_into().ok()?));
+        let now = self.now().and_then(|now| now.try_into().ok());
         let now = now.ok_or_else(|| SourceError::transient(anyhow!("the clock is far off")))?;
         let signed = action.sign_with_time(self.expires_in, &now);
         Ok(signed.into())
@@ -147,9 +147,9 @@ fn aws_endpoint(region: &str) -> String {
     format!("https://s3.{region}.{domain}")
 }
 
-fn checked_endpoint(endpoint: &str) -> Result<String, String> {
+fn checked_endpoint(endpoint: String) -> Result<String, String> {
     let check = || {
-        let uri = Uri::parse(endpoint).map_err(|_| anyhow!("is no URL"))?;
+        let uri = Uri::parse(endpoint.as_str()).map_err(|_| anyhow!("is no URL"))?;
         let scheme = uri.scheme().as_str();
         if !["http", "https"]
             .iter()
@@ -170,7 +170,7 @@ fn checked_endpoint(endpoint: &str) -> Result<String, String> {
         Ok(())
     };
     match check() {
-        Ok(()) => Ok(endpoint.to_owned()),
+        Ok(()) => Ok(endpoint),
         Err(reason) => Err(format!("the endpoint {reason}")),
     }
 }

@@ -27,7 +27,7 @@ fn put(root: &Path, name: &ChunkName) -> PathBuf {
 fn list(source: &FileSource, url: &str) -> Result<Vec<DataChunk>, SourceError> {
     let (mut chunks, cancel) = (Vec::new(), CancelToken::new());
     source.list(&ListRequest::new(url, &cancel), &mut |chunk| {
-        chunks.push(chunk)
+        chunks.push(chunk);
     })?;
     chunks.sort_by_key(|chunk| (chunk.block_range.start, chunk.id));
     Ok(chunks)
