@@ -33,7 +33,7 @@ mod unserved;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use ureq::http::{Response, StatusCode, header};
+use ureq::http::{HeaderValue, Response, StatusCode, header};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, RequestBuilder};
 
@@ -166,11 +166,13 @@ fn call_of(
     if let Some(credentials) = &target.credentials {
         call = call.header(header::AUTHORIZATION, format!("Basic {credentials}"));
     }
-    if let Some(validator) = request.validator() {
+    // What no header can carry is another source's, and nothing to go on with.
+    let sendable = |validator: &&str| HeaderValue::from_str(validator).is_ok();
+    if let Some(validator) = request.validator().filter(sendable) {
         call = call.header(header::RANGE, format!("bytes={}-", request.offset()));
         call = call.header(header::IF_RANGE, validator);
     }
-    if let Some(validator) = request.unless_validator() {
+    if let Some(validator) = request.unless_validator().filter(sendable) {
         let name = match validator.starts_with('"') {
             true => header::IF_NONE_MATCH,
             false => header::IF_MODIFIED_SINCE,

@@ -259,3 +259,15 @@ fn a_reset_is_no_end() {
     drop(go_on);
     assert!(opened.reader.read_to_end(&mut Vec::new()).is_err());
 }
+
+#[test]
+fn a_validator_that_no_header_can_carry_asks_for_all_of_it() {
+    let url = serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".to_owned());
+    let (source, cancel) = (HttpSource::new(HttpOptions::default()), CancelToken::new());
+    for foreign in ["a\nb", "\0"] {
+        let request = OpenRequest::new(&url, &cancel).resume(1, foreign);
+        assert_eq!(source.open(&request).unwrap().start, 0);
+        let request = OpenRequest::new(&url, &cancel).unless(foreign);
+        assert_eq!(source.open(&request).unwrap().total, Some(2));
+    }
+}
