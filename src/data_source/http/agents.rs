@@ -14,6 +14,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 
 use super::HttpOptions;
+use super::body::{Framing, Straight};
 use super::connect::{SharedTls, SocketConnector};
 use super::line::{Line, cancelled};
 use super::resolve::{LineResolver, Names};
@@ -176,6 +177,8 @@ pub(super) struct Lease {
 pub(super) struct LeasedBody {
     /// Replaced before the agent is given back: dropping it is what returns the connection.
     body: Box<dyn Read + Send>,
+    /// How a long body is read, for the most part of it.
+    straight: Option<Straight>,
     /// The agent and the hook that would break its line, until the end of the body.
     in_use: Option<(Lease, CancelHook)>,
     cancel: CancelToken,
@@ -184,12 +187,15 @@ pub(super) struct LeasedBody {
 impl LeasedBody {
     pub(super) fn new(
         body: impl Read + Send + 'static,
+        framing: Framing,
         lease: Lease,
         hook: CancelHook,
         cancel: CancelToken,
     ) -> Self {
+        let stall_timeout = lease.pool.options.stall_timeout;
         LeasedBody {
             body: Box::new(body),
+            straight: Straight::new(&lease.agent.line, framing, stall_timeout),
             in_use: Some((lease, hook)),
             cancel,
         }
@@ -200,6 +206,9 @@ impl LeasedBody {
             return;
         };
         self.body = Box::new(io::empty());
+        if let Some(straight) = self.straight.take() {
+            straight.finish(&lease.agent.line);
+        }
         drop(hook);
         // A cancellation marks the token before it takes the hooks. So if the token is not marked
         // now that our hook is gone, nobody will break this agent's line under its next user.
@@ -215,7 +224,10 @@ impl Read for LeasedBody {
             let limit = lease.pool.options.stall_timeout * STALLS_IN_A_READ;
             lease.agent.line.limit(limit);
         }
-        let count = self.body.read(buffer)?;
+        let count = match &mut self.straight {
+            Some(straight) => straight.read(&mut self.body, buffer)?,
+            None => self.body.read(buffer)?,
+        };
         if count == 0 && !buffer.is_empty() {
             // A line that was broken off looks like the end of a body that has no length.
             if self.cancel.is_cancelled() {

@@ -6,10 +6,12 @@
 //! transfer waits in ends at once, be it the name, the connection, TLS, the headers or the body.
 //!
 //! * `agents`: an agent of `ureq`'s for each transfer, and the connections that are kept.
+//! * `body`: long bodies, which are read straight from the socket.
 //! * `line`, `resolve`, `connect`: waiting, so that it can be broken off.
 //! * `status`, `meaning`: what an answer says, and what of that is believed.
 
 mod agents;
+mod body;
 mod connect;
 mod line;
 mod meaning;
@@ -27,6 +29,7 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
 use self::agents::{AgentPool, LeasedBody};
+use self::body::Framing;
 use self::meaning::Meaning;
 use self::resolve::Names;
 use super::{DataSource, OpenRequest, Opened, SourceError};
@@ -116,8 +119,9 @@ impl DataSource for HttpSource {
         }
         status::check_status(response.status(), response.headers())?;
         let meaning = Meaning::of(&response, request)?;
+        let framing = Framing::of(&response);
         let body = response.into_body().into_reader();
-        let reader = LeasedBody::new(body, lease, hook, request.cancel().clone());
+        let reader = LeasedBody::new(body, framing, lease, hook, request.cancel().clone());
         let mut opened = Opened::new(reader).starting_at(meaning.start);
         opened.total = meaning.total;
         opened.validator = meaning.validator;
