@@ -32,7 +32,10 @@ pub(crate) fn run(way: Way, place: &Place) -> anyhow::Result<()> {
             connection: TcpStream::connect(place.origin)?,
             buffer: vec![0; way.piece_bytes.max(HEAD_BYTES)],
             way,
-            pipe: way.splices.then(|| Pipe::new(way.piece_bytes)).transpose()?,
+            pipe: way
+                .splices
+                .then(|| Pipe::new(way.piece_bytes))
+                .transpose()?,
         };
         worker.connection.set_nodelay(true)?;
         loop {

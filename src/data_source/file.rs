@@ -1,15 +1,18 @@
 //! `file://`: files of this machine, under directories that the builder names and nowhere else.
 
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail};
 use fluent_uri::Uri;
 use percent_encoding::percent_decode_str;
+use rustix::fs::copy_file_range;
+use rustix::io::Errno;
 
-use super::{DataSource, OpenRequest, Opened, SourceError};
+use super::{Body, ChangedUnderWay, DataSource, OpenRequest, Opened, SourceError};
 use crate::error::ErrorKind;
 
 /// Serves `file:///path` for regular files below the given directories.
@@ -65,7 +68,7 @@ impl DataSource for FileSource {
 
     fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
         let path = path_of(request.url()).map_err(SourceError::permanent)?;
-        let mut file = self.open_below(&path)?;
+        let file = self.open_below(&path)?;
         let metadata = file
             .metadata()
             .map_err(|error| io_error(error, "look at the file"))?;
@@ -79,13 +82,74 @@ impl DataSource for FileSource {
         } else {
             0
         };
-        file.seek(SeekFrom::Start(start))
-            .map_err(|error| io_error(error, "seek"))?;
-        let mut opened = Opened::new(file)
+        let body = FileBody {
+            file,
+            at: start,
+            was: Looks::of(&metadata),
+        };
+        let mut opened = Opened::from_body(body)
             .starting_at(start)
             .with_total(metadata.len());
         opened.validator = validator;
         Ok(opened)
+    }
+}
+
+/// A file that is read while others may write it.
+struct FileBody {
+    file: File,
+    /// Where the next byte is.
+    at: u64,
+    /// As it was when it was opened.
+    was: Looks,
+}
+
+/// What a change of a file changes.
+#[derive(PartialEq, Eq)]
+struct Looks {
+    len_bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Looks {
+    fn of(metadata: &fs::Metadata) -> Looks {
+        Looks {
+            len_bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+impl Read for FileBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.was.len_bytes.saturating_sub(self.at);
+        let room = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.file.read_at(&mut buffer[..room], self.at)?;
+        // All of it was of one content if nobody wrote from the first look to the last.
+        if count == 0 && !buffer.is_empty() && Looks::of(&self.file.metadata()?) != self.was {
+            return Err(io::Error::other(ChangedUnderWay));
+        }
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Body for FileBody {
+    fn is_file(&self) -> bool {
+        true
+    }
+
+    fn copy_into(&mut self, target: &File, mut at: u64, len: usize) -> usize {
+        let mut from = self.at;
+        let mut copy = || copy_file_range(&self.file, Some(&mut from), target, Some(&mut at), len);
+        let count = loop {
+            match copy() {
+                Err(Errno::INTR) => {}
+                copied => break copied.unwrap_or(0),
+            }
+        };
+        self.at += count as u64;
+        count
     }
 }
 
@@ -138,7 +202,6 @@ fn io_error(error: io::Error, action: &str) -> SourceError {
 mod tests {
     use super::*;
     use crate::data_source::CancelToken;
-    use std::io::Read;
 
     fn read(source: &FileSource, url: &str) -> Result<String, SourceError> {
         let mut text = String::new();

@@ -10,8 +10,8 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::net::TcpStream;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -102,9 +102,8 @@ impl Framing {
     pub(super) fn of(response: &Response<Body>) -> Framing {
         let headers = response.headers();
         let coded = headers.contains_key(header::TRANSFER_ENCODING);
-        let goes_on = |value: &ureq::http::HeaderValue| {
-            value.as_bytes().eq_ignore_ascii_case(b"keep-alive")
-        };
+        let goes_on =
+            |value: &ureq::http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
         let mut said = headers.get_all(header::CONNECTION).iter();
         Framing {
             len_bytes: response.body().content_length().filter(|_| !coded),
