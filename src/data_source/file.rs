@@ -267,4 +267,58 @@ mod tests {
             .unwrap();
         assert_eq!(changed.start, 0);
     }
+
+    /// Opens a file of 3 MiB, has `change` done to it after `first` bytes, and reads on.
+    fn read_while_it_changes(
+        first: usize,
+        by_kernel: bool,
+        change: impl FnOnce(&File),
+    ) -> io::Result<usize> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let content = vec![7; 3 << 20];
+        fs::write(&path, &content).unwrap();
+        // Or the change might come at the very time that is on the clock of the file system.
+        let writer = File::options().write(true).open(&path).unwrap();
+        writer.set_modified(UNIX_EPOCH).unwrap();
+        let source = FileSource::new([dir.path().to_owned()]);
+        let url = format!("file://{}", path.display());
+        let mut body = (source.open(&OpenRequest::new(&url, &CancelToken::new())))
+            .unwrap()
+            .reader;
+        let target = tempfile::tempfile().unwrap();
+        let mut done = match by_kernel {
+            true => body.copy_into(&target, 0, first),
+            false => body.read(&mut vec![0; first]).unwrap(),
+        };
+        assert_eq!(done, first);
+        change(&writer);
+        if by_kernel {
+            done += body.copy_into(&target, first as u64, content.len() - first);
+        }
+        let rest = body.read_to_end(&mut Vec::new())?;
+        Ok(done + rest)
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_an_error() {
+        for by_kernel in [false, true] {
+            for first in [1, 1 << 20, 3 << 20] {
+                let read = |change: &dyn Fn(&File)| {
+                    read_while_it_changes(first, by_kernel, |writer| change(writer))
+                };
+                assert_eq!(read(&|_| ()).unwrap(), 3 << 20);
+                let changes: [&dyn Fn(&File); 4] = [
+                    &|writer| writer.set_len(2 << 20).unwrap(),
+                    &|writer| writer.set_len(0).unwrap(),
+                    &|writer| writer.set_len(4 << 20).unwrap(),
+                    &|writer| writer.write_all_at(b"x", 5).unwrap(),
+                ];
+                for (number, change) in changes.into_iter().enumerate() {
+                    let error = read(change).unwrap_err();
+                    assert!(ChangedUnderWay::is(&error), "{number}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -16,24 +16,25 @@ const MIN_BYTES: u64 = 1 << 20;
 /// So much at a time: between two pieces a cancellation is seen, and progress told.
 pub(super) const PIECE_BYTES: usize = 8 << 20;
 
-/// Blocks are shared whole, whatever their size up to this one.
-const ALIGNMENT: u64 = 64 * 1024;
+/// Blocks are shared whole; of most file systems they have this size.
+const BLOCK_BYTES: u64 = 4096;
 
 /// Whether the kernel is to be asked for a file of `total` bytes.
 pub(super) fn is_for(body: &dyn Body, total: Option<u64>) -> bool {
     total.is_some_and(|total| total >= MIN_BYTES) && body.is_file()
 }
 
-/// How many bytes to ask for from `at` on, if no more than `room` may come and `left` are left: up to
-/// the end of a block, where that is not too far.
+/// How many bytes to ask for from `at` on, if no more than `room` may come and `left` are left: the
+/// rest of a block or whole ones, so that what a limit on bandwidth cuts up is shared all the same.
 fn up_to_a_boundary(at: u64, room: usize, left: u64) -> usize {
     let room = left.min(room as u64);
-    let end = at.saturating_add(room);
-    let boundary = end - end % ALIGNMENT;
-    let count = if room < left && boundary > at {
-        boundary - at
-    } else {
+    let over = at % BLOCK_BYTES;
+    let count = if over > 0 {
+        room.min(BLOCK_BYTES - over)
+    } else if room < BLOCK_BYTES || room == left {
         room
+    } else {
+        room - room % BLOCK_BYTES
     };
     usize::try_from(count).unwrap_or(PIECE_BYTES)
 }
@@ -71,15 +72,14 @@ mod tests {
 
     #[test]
     fn pieces_end_where_blocks_do() {
-        let block = ALIGNMENT as usize;
-        assert_eq!(up_to_a_boundary(0, 3 * block + 5, u64::MAX), 3 * block);
-        assert_eq!(up_to_a_boundary(7, 2 * block, u64::MAX), 2 * block - 7);
-        // Too little to come to the next one, and what is left.
+        assert_eq!(up_to_a_boundary(0, 3 * 4096 + 5, u64::MAX), 3 * 4096);
+        assert_eq!(up_to_a_boundary(4096, 4096, u64::MAX), 4096);
+        // The rest of a block, and what does not come to one.
+        assert_eq!(up_to_a_boundary(7, 3 * 4096, u64::MAX), 4096 - 7);
         assert_eq!(up_to_a_boundary(7, 100, u64::MAX), 100);
-        assert_eq!(
-            up_to_a_boundary(0, 3 * block, 2 * ALIGNMENT + 5),
-            2 * block + 5
-        );
+        assert_eq!(up_to_a_boundary(8192, 100, u64::MAX), 100);
+        // All that is left.
+        assert_eq!(up_to_a_boundary(0, 3 * 4096, 2 * 4096 + 5), 2 * 4096 + 5);
         assert_eq!(up_to_a_boundary(u64::MAX - 1, 5, 1), 1);
     }
 }
