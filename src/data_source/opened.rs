@@ -1,5 +1,6 @@
 //! What a source gives.
 
+use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,13 +31,13 @@ impl fmt::Display for ChangedUnderWay {
     }
 }
 
-impl std::error::Error for ChangedUnderWay {}
+impl Error for ChangedUnderWay {}
 
 impl ChangedUnderWay {
     /// Whether `error` is one of these.
     pub(crate) fn is(error: &io::Error) -> bool {
         let inner = error.get_ref();
-        inner.is_some_and(|inner| inner.is::<ChangedUnderWay>())
+        inner.is_some_and(<dyn Error + Send + Sync>::is::<ChangedUnderWay>)
     }
 }
 

@@ -7,6 +7,7 @@
 //! socket. No byte behind the body is taken: the connection is as good for the next request as `ureq`
 //! would have left it, and goes to the agent's [`Tap`] for that.
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::TcpStream;
@@ -87,7 +88,12 @@ impl fmt::Display for Shut {
     }
 }
 
-impl std::error::Error for Shut {}
+impl Error for Shut {}
+
+fn is_shut(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn Error + Send + Sync>::is::<Shut>)
+}
 
 /// What the headers say about where the body ends.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +159,7 @@ impl Straight {
     ) -> io::Result<usize> {
         if !self.drained {
             match body.read(buffer) {
-                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Shut>()) => {
+                Err(error) if is_shut(&error) => {
                     // `ureq` lets go of its connection, which ours keeps open.
                     *body = Box::new(io::empty());
                     self.drained = true;
