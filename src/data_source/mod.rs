@@ -47,8 +47,8 @@ pub(crate) use local::{
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
 pub(crate) use mirrors::{MirrorSetting, MirrorSource, Rests};
-pub(crate) use opened::Body;
 pub use opened::Opened;
+pub(crate) use opened::{Body, ChangedUnderWay};
 pub(crate) use rate::RateFloor;
 pub use request::{ListRequest, OpenRequest};
 #[cfg(feature = "s3")]

@@ -1,5 +1,6 @@
 //! One attempt at one place, and the body that came of it: how it ends is what is known of the place.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -152,7 +153,18 @@ impl Read for Watched {
     }
 }
 
-impl Body for Watched {}
+impl Body for Watched {
+    fn is_file(&self) -> bool {
+        self.body.is_file()
+    }
+
+    fn copy_into(&mut self, target: &File, at: u64, len: usize) -> usize {
+        let count = self.body.copy_into(target, at, len);
+        // None is no end: the rest is to be read.
+        self.position += count as u64;
+        count
+    }
+}
 
 impl Drop for Watched {
     fn drop(&mut self) {
