@@ -1,9 +1,11 @@
 //! One file, from its source into staging: "download file" of the diagram, arrow 4.
 //!
 //! The bytes go through one buffer, are hashed on the way and never read a second time, except for
-//! the beginning of a file that is resumed.
+//! the beginning of a file that is resumed, and for what the kernel copied.
 
-use std::io::{self, Read};
+mod kernel;
+
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +13,10 @@ use std::time::{Duration, Instant};
 use super::checksums::Checksums;
 use super::local::{Part, Progress, Refusal, Staging, Version};
 use super::rate::{RateFloor, RateWatch};
-use super::{Body, CancelToken, DataSource, OpenRequest, Opened, SourceError, Throttle};
+use super::throttle::Lane;
+use super::{
+    Body, CancelToken, ChangedUnderWay, DataSource, OpenRequest, Opened, SourceError, Throttle,
+};
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
 
@@ -139,6 +144,46 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) observer: &'a dyn FetchObserver,
 }
 
+/// What copies the bytes of one attempt.
+struct Copying<'a> {
+    reader: Box<dyn Body>,
+    total: Option<u64>,
+    buffer: Vec<u8>,
+    lane: Lane<'a>,
+    /// The kernel copies, as long as it does.
+    by_kernel: bool,
+}
+
+impl Copying<'_> {
+    /// How many bytes may be taken at a time, and how many are still to come, as far as is known.
+    fn room(&self, part: &Part) -> (usize, u64) {
+        let most = match self.by_kernel {
+            true => kernel::PIECE_BYTES,
+            false => self.buffer.len(),
+        };
+        match self.total {
+            Some(total) => (most, total.saturating_sub(part.len_bytes())),
+            // No more than there is room for.
+            None => {
+                let left = part.space.reserved();
+                let room = usize::try_from(left).unwrap_or(usize::MAX);
+                (room.min(most), left)
+            }
+        }
+    }
+}
+
+/// What came of one step of a copy.
+enum Piece {
+    /// So many bytes are staged, for which the source was waited for so long.
+    Arrived {
+        count: usize,
+        waited: Duration,
+    },
+    Interrupted,
+    End,
+}
+
 /// Whoever wants to know how a file goes on. Its calls must not block.
 pub(crate) trait FetchObserver: Sync {
     /// The source has the file, or the rest of it.
@@ -251,52 +296,38 @@ impl Fetcher<'_> {
 
     fn copy(
         &self,
-        mut reader: Box<dyn Body>,
+        reader: Box<dyn Body>,
         total: Option<u64>,
         part: &mut Part,
         sums: &mut Checksums,
     ) -> Result<(), FetchFailure> {
         let expected = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
-        let mut buffer =
-            vec![0; usize::try_from(expected).map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))];
-        let mut lane = self.throttle.lane(self.cancel);
+        let mut copying = Copying {
+            by_kernel: kernel::is_for(&*reader, total),
+            reader,
+            total,
+            buffer: vec![
+                0;
+                usize::try_from(expected)
+                    .map_or(BUFFER_BYTES, |n| n.clamp(1, BUFFER_BYTES))
+            ],
+            lane: self.throttle.lane(self.cancel),
+        };
         let mut rate = RateWatch::new(self.limits.rate_floor);
         loop {
             if total.is_none() && part.space.reserved() == 0 {
                 let reserved = part.space.reserve(1, RESERVED_BYTES);
                 reserved.map_err(|refusal| self.no_room(refusal))?;
             }
-            let (room, left) = match total {
-                Some(total) => (buffer.len(), total.saturating_sub(part.len_bytes())),
-                // No more than there is room for.
-                None => {
-                    let left = part.space.reserved();
-                    let room = usize::try_from(left).unwrap_or(usize::MAX);
-                    (room.min(buffer.len()), left)
-                }
-            };
-            let room = lane.wait(room, left);
+            let (room, left) = copying.room(part);
+            let room = copying.lane.wait(room, left);
             self.stop_if_cancelled()?;
-            let asked = Instant::now();
-            let count = match reader.read(&mut buffer[..room]) {
-                Ok(0) => return self.check_length(part.len_bytes(), total),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.read_failed(&error)),
+            let (count, waited) = match self.piece(&mut copying, room, left, part, sums)? {
+                Piece::Arrived { count, waited } => (count, waited),
+                Piece::Interrupted => continue,
+                Piece::End => return self.check_length(part.len_bytes(), total),
             };
-            lane.took(count);
-            // What the disk takes is not held against the source.
-            let keeps_up = rate.keeps_up(asked.elapsed(), count as u64);
-            if total.is_some_and(|total| part.len_bytes() + count as u64 > total) {
-                part.restart().map_err(|e| self.disk(e))?;
-                let reason = "more bytes arrived than the source promised";
-                return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
-            }
-            if part.len_bytes() + count as u64 > self.limits.max_file_bytes {
-                return Err(self.too_large(part));
-            }
-            part.append(&buffer[..count]).map_err(|e| self.disk(e))?;
-            sums.update(&buffer[..count]);
+            let keeps_up = rate.keeps_up(waited, count as u64);
             self.progress.add(count as u64);
             self.observer.arrived(count as u64);
             // What is all there was not too slow, and there is no rest to ask for.
@@ -304,6 +335,58 @@ impl Fetcher<'_> {
                 return Err(self.too_slow());
             }
         }
+    }
+
+    /// Brings the next bytes into `part`, no more than `room`.
+    fn piece(
+        &self,
+        copying: &mut Copying<'_>,
+        room: usize,
+        left: u64,
+        part: &mut Part,
+        sums: &mut Checksums,
+    ) -> Result<Piece, FetchFailure> {
+        let asked = Instant::now();
+        if copying.by_kernel && left > 0 {
+            let count = self.copy_by_kernel(&mut *copying.reader, (room, left), part)?;
+            let waited = asked.elapsed();
+            if count > 0 {
+                copying.lane.took(count);
+                self.sum_up(part, count, &mut copying.buffer, sums)?;
+                return Ok(Piece::Arrived { count, waited });
+            }
+            copying.by_kernel = false;
+        }
+        let room = room.min(copying.buffer.len());
+        let count = match copying.reader.read(&mut copying.buffer[..room]) {
+            Ok(0) => return Ok(Piece::End),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return Ok(Piece::Interrupted);
+            }
+            Err(error) => {
+                if ChangedUnderWay::is(&error) {
+                    part.restart().map_err(|e| self.disk(e))?;
+                }
+                return Err(self.read_failed(&error));
+            }
+        };
+        copying.lane.took(count);
+        // What the disk takes is not held against the source.
+        let waited = asked.elapsed();
+        let after = part.len_bytes() + count as u64;
+        if copying.total.is_some_and(|total| after > total) {
+            part.restart().map_err(|e| self.disk(e))?;
+            let reason = "more bytes arrived than the source promised";
+            return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
+        }
+        if after > self.limits.max_file_bytes {
+            return Err(self.too_large(part));
+        }
+        let bytes = &copying.buffer[..count];
+        part.append(bytes).map_err(|e| self.disk(e))?;
+        sums.update(bytes);
+        Ok(Piece::Arrived { count, waited })
     }
 
     fn check_length(&self, len: u64, total: Option<u64>) -> Result<(), FetchFailure> {

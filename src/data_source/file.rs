@@ -3,15 +3,18 @@
 mod list;
 
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail};
 use fluent_uri::Uri;
 use percent_encoding::percent_decode_str;
+use rustix::fs::copy_file_range;
+use rustix::io::Errno;
 
-use super::{DataSource, ListRequest, OpenRequest, Opened, SourceError};
+use super::{Body, ChangedUnderWay, DataSource, ListRequest, OpenRequest, Opened, SourceError};
 use crate::data_chunk::DataChunk;
 use crate::error::ErrorKind;
 
@@ -74,7 +77,7 @@ impl DataSource for FileSource {
 
     fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
         let path = path_of(request.url()).map_err(SourceError::permanent)?;
-        let mut file = self.open_below(&path)?;
+        let file = self.open_below(&path)?;
         let metadata = file
             .metadata()
             .map_err(|error| io_error(error, "look at the file"))?;
@@ -88,9 +91,12 @@ impl DataSource for FileSource {
         } else {
             0
         };
-        file.seek(SeekFrom::Start(start))
-            .map_err(|error| io_error(error, "seek"))?;
-        let mut opened = Opened::new(file)
+        let body = FileBody {
+            file,
+            at: start,
+            was: Looks::of(&metadata),
+        };
+        let mut opened = Opened::from_body(body)
             .starting_at(start)
             .with_total(metadata.len());
         opened.validator = validator;
@@ -103,6 +109,64 @@ impl DataSource for FileSource {
         found: &mut dyn FnMut(DataChunk),
     ) -> Result<(), SourceError> {
         self.list_below(request, found)
+    }
+}
+
+/// A file that is read while others may write it.
+struct FileBody {
+    file: File,
+    /// Where the next byte is.
+    at: u64,
+    /// As it was when it was opened.
+    was: Looks,
+}
+
+/// What a change of a file changes.
+#[derive(PartialEq, Eq)]
+struct Looks {
+    len_bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Looks {
+    fn of(metadata: &fs::Metadata) -> Looks {
+        Looks {
+            len_bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+impl Read for FileBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.was.len_bytes.saturating_sub(self.at);
+        let room = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.file.read_at(&mut buffer[..room], self.at)?;
+        // All of it was of one content if nobody wrote from the first look to the last.
+        if count == 0 && !buffer.is_empty() && Looks::of(&self.file.metadata()?) != self.was {
+            return Err(io::Error::other(ChangedUnderWay));
+        }
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Body for FileBody {
+    fn is_file(&self) -> bool {
+        true
+    }
+
+    fn copy_into(&mut self, target: &File, mut at: u64, len: usize) -> usize {
+        let mut from = self.at;
+        let mut copy = || copy_file_range(&self.file, Some(&mut from), target, Some(&mut at), len);
+        let count = loop {
+            match copy() {
+                Err(Errno::INTR) => {}
+                copied => break copied.unwrap_or(0),
+            }
+        };
+        self.at += count as u64;
+        count
     }
 }
 
@@ -155,7 +219,6 @@ fn io_error(error: io::Error, action: &str) -> SourceError {
 mod tests {
     use super::*;
     use crate::data_source::CancelToken;
-    use std::io::Read;
 
     fn read(source: &FileSource, url: &str) -> Result<String, SourceError> {
         let mut text = String::new();
@@ -220,5 +283,59 @@ mod tests {
             .open(&OpenRequest::new(&url, &cancel).resume(4, "other"))
             .unwrap();
         assert_eq!(changed.start, 0);
+    }
+
+    /// Opens a file of 3 MiB, has `change` done to it after `first` bytes, and reads on.
+    fn read_while_it_changes(
+        first: usize,
+        by_kernel: bool,
+        change: impl FnOnce(&File),
+    ) -> io::Result<usize> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let content = vec![7; 3 << 20];
+        fs::write(&path, &content).unwrap();
+        // Or the change might come at the very time that is on the clock of the file system.
+        let writer = File::options().write(true).open(&path).unwrap();
+        writer.set_modified(UNIX_EPOCH).unwrap();
+        let source = FileSource::new([dir.path().to_owned()]);
+        let url = format!("file://{}", path.display());
+        let mut body = (source.open(&OpenRequest::new(&url, &CancelToken::new())))
+            .unwrap()
+            .reader;
+        let target = tempfile::tempfile().unwrap();
+        let mut done = match by_kernel {
+            true => body.copy_into(&target, 0, first),
+            false => body.read(&mut vec![0; first]).unwrap(),
+        };
+        assert_eq!(done, first);
+        change(&writer);
+        if by_kernel {
+            done += body.copy_into(&target, first as u64, content.len() - first);
+        }
+        let rest = body.read_to_end(&mut Vec::new())?;
+        Ok(done + rest)
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_an_error() {
+        for by_kernel in [false, true] {
+            for first in [1, 1 << 20, 3 << 20] {
+                let read = |change: &dyn Fn(&File)| {
+                    read_while_it_changes(first, by_kernel, |writer| change(writer))
+                };
+                assert_eq!(read(&|_| ()).unwrap(), 3 << 20);
+                let changes: [&dyn Fn(&File); 4] = [
+                    &|writer| writer.set_len(2 << 20).unwrap(),
+                    &|writer| writer.set_len(0).unwrap(),
+                    &|writer| writer.set_len(4 << 20).unwrap(),
+                    &|writer| writer.write_all_at(b"x", 5).unwrap(),
+                ];
+                for (number, change) in changes.into_iter().enumerate() {
+                    let error = read(change).unwrap_err();
+                    assert!(ChangedUnderWay::is(&error), "{number}: {error}");
+                }
+            }
+        }
     }
 }

@@ -41,8 +41,8 @@ pub(crate) use local::{
     Ledger, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk, Verification,
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
-pub(crate) use opened::Body;
 pub use opened::Opened;
+pub(crate) use opened::{Body, ChangedUnderWay};
 pub(crate) use rate::RateFloor;
 pub use request::{ListRequest, OpenRequest};
 #[cfg(feature = "s3")]

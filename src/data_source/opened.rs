@@ -1,10 +1,45 @@
 //! What a source gives.
 
+use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 
 /// The bytes of an open file.
-pub(crate) trait Body: Read + Send {}
+pub(crate) trait Body: Read + Send {
+    /// Whether they are those of a file of this machine, so that the kernel may copy them.
+    fn is_file(&self) -> bool {
+        false
+    }
+
+    /// Has the kernel copy up to `len` of the next bytes to byte `at` of `target`; returns how many it
+    /// did, and 0 if they are to be read, for whatever reason.
+    fn copy_into(&mut self, target: &File, at: u64, len: usize) -> usize {
+        let (_, _, _) = (target, at, len);
+        0
+    }
+}
+
+/// What a read of a [`Body`] fails with if the bytes before may be those of another content than
+/// those that would follow.
+#[derive(Debug)]
+pub(crate) struct ChangedUnderWay;
+
+impl fmt::Display for ChangedUnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the file changed while it was read")
+    }
+}
+
+impl Error for ChangedUnderWay {}
+
+impl ChangedUnderWay {
+    /// Whether `error` is one of these.
+    pub(crate) fn is(error: &io::Error) -> bool {
+        let inner = error.get_ref();
+        inner.is_some_and(<dyn Error + Send + Sync>::is::<ChangedUnderWay>)
+    }
+}
 
 /// A reader that is nothing but that.
 struct Plain<R>(R);
@@ -54,8 +89,13 @@ impl Opened {
 
     /// `reader` gives the file from its first byte; its length is unknown.
     pub fn new(reader: impl Read + Send + 'static) -> Self {
+        Opened::from_body(Plain(reader))
+    }
+
+    /// The same for a body that can do more than be read.
+    pub(crate) fn from_body(body: impl Body + 'static) -> Self {
         Opened {
-            reader: Box::new(Plain(reader)),
+            reader: Box::new(body),
             start: 0,
             total: None,
             validator: None,

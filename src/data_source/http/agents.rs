@@ -13,6 +13,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConne
 use ureq::{Agent, Proxy};
 
 use super::HttpOptions;
+use super::body::{Framing, Straight};
 use super::connect::{SharedTls, SocketConnector};
 use super::headers::HostHeaders;
 use super::line::{Line, cancelled};
@@ -143,10 +144,13 @@ impl AgentPool {
 
     fn new_agent(&self, guarded: bool, proxy: Option<Proxy>) -> LinedAgent {
         let line = Arc::<Line>::default();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(SocketConnector { line: line.clone() })
-                .chain(self.tls.clone());
+        let connector = ()
+            .chain(ConnectProxyConnector::default())
+            .chain(SocketConnector {
+                line: line.clone(),
+                direct: proxy.is_none(),
+            })
+            .chain(self.tls.clone());
         let resolver = LineResolver {
             names: self.names.clone(),
             line: line.clone(),
@@ -258,6 +262,8 @@ impl Lease {
 pub(super) struct LeasedBody {
     /// Replaced before the agent is given back: dropping it is what returns the connection.
     body: Box<dyn Read + Send>,
+    /// How a long body is read, for the most part of it.
+    straight: Option<Straight>,
     /// The agent and the hook that would break its line, until the end of the body.
     in_use: Option<(Lease, CancelHook)>,
     cancel: CancelToken,
@@ -266,12 +272,15 @@ pub(super) struct LeasedBody {
 impl LeasedBody {
     pub(super) fn new(
         body: impl Read + Send + 'static,
+        framing: Framing,
         lease: Lease,
         hook: CancelHook,
         cancel: CancelToken,
     ) -> Self {
+        let stall_timeout = lease.pool.options.stall_timeout;
         LeasedBody {
             body: Box::new(body),
+            straight: Straight::new(&lease.agent.line, framing, stall_timeout),
             in_use: Some((lease, hook)),
             cancel,
         }
@@ -282,6 +291,9 @@ impl LeasedBody {
             return;
         };
         self.body = Box::new(io::empty());
+        if let Some(straight) = self.straight.take() {
+            straight.finish(&lease.agent.line);
+        }
         lease.end(hook, &self.cancel);
     }
 }
@@ -292,7 +304,10 @@ impl Read for LeasedBody {
             let limit = lease.pool.options.stall_timeout * STALLS_IN_A_READ;
             lease.agent.line.limit(limit);
         }
-        let count = self.body.read(buffer)?;
+        let count = match &mut self.straight {
+            Some(straight) => straight.read(&mut self.body, buffer)?,
+            None => self.body.read(buffer)?,
+        };
         if count == 0 && !buffer.is_empty() {
             // A line that was broken off looks like the end of a body that has no length.
             if self.cancel.is_cancelled() {

@@ -23,6 +23,8 @@ use super::line::Line;
 #[derive(Debug)]
 pub(super) struct SocketConnector {
     pub(super) line: Arc<Line>,
+    /// No proxy is in between. On the way to one, `ureq` shows us settings that have none.
+    pub(super) direct: bool,
 }
 
 impl<In: Transport> Connector<In> for SocketConnector {
@@ -41,7 +43,11 @@ impl<In: Transport> Connector<In> for SocketConnector {
         if let Some(left) = self.line.left() {
             limit = limit.min(left);
         }
-        let stream = connect_to(&details.addrs, limit, &self.line)?;
+        let plain = self.direct && !details.needs_tls();
+        let stream = match self.spare_for(details).filter(|_| plain) {
+            Some(stream) => stream,
+            None => connect_to(&details.addrs, limit, &self.line)?,
+        };
         stream.set_nodelay(true)?;
         self.line.connected_to(stream.peer_addr()?.ip());
         let config = details.config;
@@ -49,10 +55,23 @@ impl<In: Transport> Connector<In> for SocketConnector {
         Ok(Some(Either::B(SocketTransport {
             stream,
             line: self.line.clone(),
+            plain,
             buffers,
             read_timeout: None,
             write_timeout: None,
         })))
+    }
+}
+
+impl SocketConnector {
+    /// A connection that a long body left behind.
+    fn spare_for(&self, details: &ConnectionDetails<'_>) -> Option<Arc<TcpStream>> {
+        let leads_there = |stream: &TcpStream| {
+            let peer = stream.peer_addr();
+            peer.is_ok_and(|peer| details.addrs.contains(&peer))
+        };
+        let max_age = details.config.max_idle_age();
+        self.line.tap.take_spare(max_age, leads_there)
     }
 }
 
@@ -102,7 +121,7 @@ fn try_address(
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
@@ -113,6 +132,8 @@ fn is_timeout(error: &io::Error) -> bool {
 pub(super) struct SocketTransport {
     stream: Arc<TcpStream>,
     line: Arc<Line>,
+    /// Nobody is between it and `ureq`: neither TLS nor a proxy.
+    plain: bool,
     buffers: LazyBuffers,
     /// What the socket is set to; setting it is a system call.
     read_timeout: Option<Duration>,
@@ -150,12 +171,16 @@ impl Transport for SocketTransport {
             self.stream.set_write_timeout(Some(wait))?;
             self.write_timeout = Some(wait);
         }
+        self.line.tap.asked_on(self.plain.then_some(&self.stream));
         let output = &self.buffers.output()[..amount];
         let sent = (&*self.stream).write_all(output);
         sent.map_err(|error| timed_out_or(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if let Some(refusal) = self.line.tap.refusal().filter(|_| self.plain) {
+            return Err(refusal.into());
+        }
         let timeout = timeout.for_read();
         let (started, mut spent) = (Instant::now(), Duration::ZERO);
         loop {
@@ -182,15 +207,19 @@ impl Transport for SocketTransport {
         }
     }
 
-    /// Whether the connection can serve another request: it is open, and nothing came that
-    /// nobody asked for.
     fn is_open(&mut self) -> bool {
-        let peeked = self.stream.set_nonblocking(true).and_then(|()| {
-            let peeked = self.stream.peek(&mut [0]);
-            self.stream.set_nonblocking(false).map(|()| peeked)
-        });
-        matches!(peeked, Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
+        is_quiet(&self.stream)
     }
+}
+
+/// Whether the connection can serve another request: it is open, and nothing came that
+/// nobody asked for.
+pub(super) fn is_quiet(stream: &TcpStream) -> bool {
+    let peeked = stream.set_nonblocking(true).and_then(|()| {
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).map(|()| peeked)
+    });
+    matches!(peeked, Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn timed_out_or(error: io::Error, timeout: NextTimeout) -> Error {

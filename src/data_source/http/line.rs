@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::body::Tap;
+
 /// Something that a transfer waits in.
 pub(super) trait Breakable: Send + Sync {
     /// Makes whoever waits here return soon, now and from now on. Must not block.
@@ -31,6 +33,8 @@ impl Breakable for TcpStream {
 pub(super) struct Line {
     /// Held for a moment; nothing is broken off and nothing is waited for under it.
     state: Mutex<State>,
+    /// Its plain connections, for bodies that are read straight from them.
+    pub(super) tap: Tap,
 }
 
 #[derive(Default)]

@@ -10,10 +10,12 @@
 //! * `options`, `headers`, `proxy`: the settings, and what they mean for one origin.
 //! * `origin`, `redirect`, `reach`: whom a URL names, and where one may send us on to.
 //! * `agents`: an agent of `ureq`'s for each transfer, and the connections that are kept.
+//! * `body`: long bodies, which are read straight from the socket.
 //! * `line`, `resolve`, `connect`: waiting, so that it can be broken off.
 //! * `status`, `meaning`: what an answer says, and what of that is believed.
 
 mod agents;
+mod body;
 mod connect;
 mod headers;
 mod line;
@@ -36,6 +38,7 @@ use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, RequestBuilder};
 
 use self::agents::{AgentPool, Lease, LeasedBody};
+use self::body::Framing;
 use self::headers::HostHeaders;
 use self::meaning::Meaning;
 pub use self::options::HttpOptions;
@@ -130,8 +133,9 @@ impl HttpSource {
         hook: CancelHook,
     ) -> Result<Opened, SourceError> {
         let meaning = Meaning::of(&response, request)?;
+        let framing = Framing::of(&response);
         let body = response.into_body().into_reader();
-        let reader = LeasedBody::new(body, lease, hook, request.cancel().clone());
+        let reader = LeasedBody::new(body, framing, lease, hook, request.cancel().clone());
         let mut opened = Opened::new(reader).starting_at(meaning.start);
         opened.total = meaning.total;
         opened.validator = meaning.validator;

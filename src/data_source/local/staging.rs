@@ -11,12 +11,14 @@
 //! `**/*.parquet` descend into every directory, whatever it is called: they must not find half a
 //! file there.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::num::NonZero;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -326,27 +328,87 @@ impl Part {
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let mut len_bytes = self.len_bytes + bytes.len() as u64;
-        if let Some(version) = self
-            .to_record
-            .take_if(|version| version.total_bytes != Some(len_bytes))
-        {
-            self.write_record(Some(version), None)?;
-        }
+        self.record_before(len_bytes)?;
         let written = self.file.write_all(bytes);
         // Of what failed, a part may be there.
         if written.is_err() {
             len_bytes = (self.file.metadata()).map_or(self.len_bytes, |file| file.len());
         }
+        self.grown_to(len_bytes);
+        written.map_err(|error| Error::io("write a file", error))?;
+        self.begin_writing();
+        Ok(())
+    }
+
+    /// Has `copy` write up to `most` bytes at the end, at the offset that it is given, and say how many
+    /// it did; where it says none, there have to be none.
+    pub(in crate::data_source) fn append_by(
+        &mut self,
+        most: usize,
+        copy: impl FnOnce(&File, u64) -> usize,
+    ) -> Result<usize, Error> {
+        self.record_before(self.len_bytes + most as u64)?;
+        // The kernel copies only to where it is told to, and such a file has no place but its end.
+        let flags = (rustix::fs::fcntl_getfl(&self.file)).map_err(append_failed)?;
+        let set = |flags| rustix::fs::fcntl_setfl(&self.file, flags).map_err(append_failed);
+        set(flags - OFlags::APPEND)?;
+        let count = copy(&self.file, self.len_bytes);
+        let restored = set(flags);
+        let found = self.file.metadata();
+        let len_bytes = found.as_ref().map_or(self.len_bytes, fs::Metadata::len);
+        let expected = self.len_bytes + count as u64;
+        self.grown_to(len_bytes);
+        restored?;
+        found.map_err(|error| Error::io("look at a staged file", error))?;
+        if len_bytes != expected {
+            let odd = io::Error::other("the copy has another length than it was said to have");
+            return Err(Error::io("write a file", odd));
+        }
+        self.begin_writing();
+        Ok(count)
+    }
+
+    /// Gives the last `count` bytes to `sink`, in pieces of `buffer`.
+    pub(in crate::data_source) fn read_last(
+        &self,
+        count: u64,
+        buffer: &mut [u8],
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let mut at = self.len_bytes.saturating_sub(count);
+        while at < self.len_bytes {
+            let left = usize::try_from(self.len_bytes - at).unwrap_or(usize::MAX);
+            let room = left.min(buffer.len());
+            let piece = &mut buffer[..room];
+            let read = self.file.read_exact_at(piece, at);
+            read.map_err(|error| Error::io("read a staged file", error))?;
+            sink(piece);
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes the record that is due before the file has `len_bytes` bytes, unless that is all of it.
+    fn record_before(&mut self, len_bytes: u64) -> Result<(), Error> {
+        let due = |version: &mut Version| version.total_bytes != Some(len_bytes);
+        match self.to_record.take_if(due) {
+            Some(version) => self.write_record(Some(version), None),
+            None => Ok(()),
+        }
+    }
+
+    fn grown_to(&mut self, len_bytes: u64) {
         self.space
             .appended(len_bytes.saturating_sub(self.len_bytes));
         self.len_bytes = len_bytes;
-        written.map_err(|error| Error::io("write a file", error))?;
-        let waiting = len_bytes - self.begun_bytes;
+    }
+
+    fn begin_writing(&mut self) {
+        let waiting = self.len_bytes - self.begun_bytes;
         if waiting >= WRITE_BEHIND_BYTES && self.parts.durability() != Durability::None {
             begin_writing(&self.file, self.begun_bytes, NonZero::new(waiting));
-            self.begun_bytes = len_bytes;
+            self.begun_bytes = self.len_bytes;
         }
-        Ok(())
     }
 
     /// The file is complete: makes its bytes last, or sees to it that they do before the chunk is
@@ -408,4 +470,8 @@ impl Part {
         self.recorded = true;
         Ok(())
     }
+}
+
+fn append_failed(error: rustix::io::Errno) -> Error {
+    Error::io("prepare a staged file for a copy", error.into())
 }

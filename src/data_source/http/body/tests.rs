@@ -1,0 +1,174 @@
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::mpsc;
+
+use super::*;
+use crate::data_source::http::{HttpOptions, HttpSource};
+use crate::data_source::{CancelToken, DataSource, OpenRequest, Opened};
+
+const LONG_BYTES: usize = 3 << 20;
+/// Never reached, unless a test fails.
+const LATE: Duration = Duration::from_secs(60);
+
+/// What a long body has in it: no two places within a buffer look the same.
+fn content() -> Vec<u8> {
+    (0..LONG_BYTES as u64 / 8)
+        .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .collect()
+}
+
+/// A server that gives each request to `answer`, which says whether the connection goes on, and
+/// the numbers of the connections that the requests came on.
+fn serve(
+    answer: impl Fn(&mut TcpStream) -> bool + Send + Clone + 'static,
+) -> (String, mpsc::Receiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/f", listener.local_addr().unwrap());
+    let (asked, requests) = mpsc::channel();
+    std::thread::spawn(move || {
+        for (number, mut stream) in listener.incoming().flatten().enumerate() {
+            let (answer, asked) = (answer.clone(), asked.clone());
+            std::thread::spawn(move || {
+                while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {
+                    let _ = asked.send(number);
+                    if !answer(&mut stream) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, requests)
+}
+
+fn head(len_bytes: usize, more: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {len_bytes}\r\n{more}\r\n")
+}
+
+fn send(stream: &mut TcpStream, head: &str, body: &[u8]) {
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.write_all(body);
+}
+
+fn open(source: &HttpSource, url: &str, cancel: &CancelToken) -> Opened {
+    source.open(&OpenRequest::new(url, cancel)).unwrap()
+}
+
+fn read(source: &HttpSource, url: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let cancel = CancelToken::new();
+    let read = open(source, url, &cancel).reader.read_to_end(&mut bytes);
+    read.map(|_| bytes)
+}
+
+#[test]
+fn long_and_short_bodies_share_a_connection() {
+    let long = content();
+    let (url, requests) = serve(move |stream| {
+        send(stream, &head(long.len(), ""), &long);
+        // The next request is for a short one.
+        let _ = stream.read(&mut [0; 4096]);
+        send(stream, &head(2, ""), b"ab");
+        true
+    });
+    let source = HttpSource::new(HttpOptions::default());
+    for _ in 0..3 {
+        assert!(read(&source, &url).unwrap() == content());
+        assert_eq!(read(&source, &url).unwrap(), b"ab");
+    }
+    assert!(requests.try_iter().all(|connection| connection == 0));
+}
+
+#[test]
+fn a_connection_that_the_server_ends_is_not_kept() {
+    for more in ["Connection: close\r\n", "Connection: keep-alive, close\r\n"] {
+        let long = content();
+        let (url, requests) = serve(move |stream| {
+            send(stream, &head(long.len(), more), &long);
+            true
+        });
+        let source = HttpSource::new(HttpOptions::default());
+        for connection in 0..2 {
+            assert!(read(&source, &url).unwrap() == content());
+            assert_eq!(requests.recv_timeout(LATE), Ok(connection), "{more}");
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_body_is_neither_taken_nor_an_answer() {
+    let long = content();
+    let (url, requests) = serve(move |stream| {
+        send(stream, &head(long.len(), ""), &long);
+        send(stream, &head(6, ""), b"hijack");
+        true
+    });
+    let source = HttpSource::new(HttpOptions::default());
+    for connection in 0..2 {
+        assert!(read(&source, &url).unwrap() == content());
+        assert_eq!(requests.recv_timeout(LATE), Ok(connection));
+    }
+}
+
+#[test]
+fn a_long_body_that_is_cut_is_an_error_at_each_place() {
+    for sent in [0, 1000, 256 * 1024, 1 << 20, LONG_BYTES - 1] {
+        let long = content();
+        let (url, _requests) = serve(move |stream| {
+            send(stream, &head(long.len(), ""), &long[..sent]);
+            false
+        });
+        let source = HttpSource::new(HttpOptions::default());
+        let error = read(&source, &url).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{sent}");
+    }
+}
+
+/// Serves a long body that stops after `sent` bytes, with the connection open.
+fn stalling(sent: usize) -> (String, mpsc::Receiver<usize>) {
+    let long = content();
+    serve(move |stream| {
+        send(stream, &head(long.len(), ""), &long[..sent]);
+        true
+    })
+}
+
+#[test]
+fn a_long_body_that_stalls_is_given_up() {
+    let limit = Duration::from_millis(300);
+    let options = HttpOptions {
+        stall_timeout: limit,
+        ..HttpOptions::default()
+    };
+    let source = HttpSource::new(options);
+    for sent in [0, 1 << 20] {
+        let (url, _requests) = stalling(sent);
+        let started = Instant::now();
+        let error = read(&source, &url).unwrap_err();
+        assert!(error.to_string().contains("timeout"), "{error}");
+        let waited = started.elapsed();
+        assert!(waited >= limit && waited < limit + Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_long_body_that_stalls_is_cancelled() {
+    let options = HttpOptions {
+        stall_timeout: LATE,
+        ..HttpOptions::default()
+    };
+    let source = HttpSource::new(options);
+    let sent = 1 << 20;
+    let (url, _requests) = stalling(sent);
+    let cancel = CancelToken::new();
+    let mut reader = open(&source, &url, &cancel).reader;
+    let mut bytes = vec![0; sent];
+    reader.read_exact(&mut bytes).unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| reader.read(&mut bytes));
+        let started = Instant::now();
+        cancel.cancel();
+        let read = waits.join().unwrap();
+        assert!(read.is_err() && started.elapsed() < Duration::from_secs(1));
+    });
+}
