@@ -69,7 +69,8 @@ fn a_trusted_server_is_downloaded_from() {
 /// The proxy makes the tunnel, and the certificate is looked for at its other end.
 #[test]
 fn a_server_behind_a_proxy() {
-    let (dir, content) = (temp_dir(), bytes(1, 500_000));
+    // Long enough to be read straight from its socket, if anybody took that for a plain one.
+    let (dir, content) = (temp_dir(), bytes(1, 8_000_000));
     let (url, certificate) = serve("localhost", content.clone(), 1);
     let port: u16 = url.rsplit([':', '/']).nth(1).unwrap().parse().unwrap();
     let proxy = Proxy::start(([127, 0, 0, 1], port).into());
