@@ -7,6 +7,7 @@ mod tls;
 
 use data_manager::ErrorKind;
 use rcgen::{CertificateParams, date_time_ymd};
+use support::proxy::Proxy;
 use support::{DEADLINE, builder, bytes, chunk, id, temp_dir};
 use tls::{serve, serve_with};
 
@@ -23,6 +24,28 @@ fn a_trusted_server_is_downloaded_from() {
     task.wait_timeout(DEADLINE).unwrap().unwrap();
     let guard = manager.get_chunk(&id(1)).unwrap();
     assert!(std::fs::read(guard.path().join("f")).unwrap() == content);
+}
+
+/// The proxy makes the tunnel, and the certificate is looked for at its other end.
+#[test]
+fn a_server_behind_a_proxy() {
+    // Long enough to be read straight from its socket, if anybody took that for a plain one.
+    let (dir, content) = (temp_dir(), bytes(1, 8_000_000));
+    let (url, certificate) = serve("localhost", content.clone(), 1);
+    let port: u16 = url.rsplit([':', '/']).nth(1).unwrap().parse().unwrap();
+    let proxy = Proxy::start(([127, 0, 0, 1], port).into());
+    let manager = builder(dir.path())
+        .root_certificate(certificate)
+        .proxy(format!("http://{}", proxy.address()))
+        .http_header(format!("localhost:{port}"), "X-Token", "canary7f3a")
+        .open()
+        .unwrap();
+    let task = manager.download_chunk(chunk(1, 0..5, [("f", url)]));
+    task.wait_timeout(DEADLINE).unwrap().unwrap();
+    let guard = manager.get_chunk(&id(1)).unwrap();
+    assert!(std::fs::read(guard.path().join("f")).unwrap() == content);
+    let head = proxy.heads().remove(0);
+    assert!(head.starts_with(&format!("CONNECT localhost:{port} ")) && !head.contains("canary"));
 }
 
 #[test]

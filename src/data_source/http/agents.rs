@@ -144,10 +144,13 @@ impl AgentPool {
 
     fn new_agent(&self, guarded: bool, proxy: Option<Proxy>) -> LinedAgent {
         let line = Arc::<Line>::default();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(SocketConnector { line: line.clone() })
-                .chain(self.tls.clone());
+        let connector = ()
+            .chain(ConnectProxyConnector::default())
+            .chain(SocketConnector {
+                line: line.clone(),
+                direct: proxy.is_none(),
+            })
+            .chain(self.tls.clone());
         let resolver = LineResolver {
             names: self.names.clone(),
             line: line.clone(),

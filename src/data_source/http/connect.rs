@@ -23,6 +23,8 @@ use super::line::Line;
 #[derive(Debug)]
 pub(super) struct SocketConnector {
     pub(super) line: Arc<Line>,
+    /// No proxy is in between. On the way to one, `ureq` shows us settings that have none.
+    pub(super) direct: bool,
 }
 
 impl<In: Transport> Connector<In> for SocketConnector {
@@ -37,11 +39,11 @@ impl<In: Transport> Connector<In> for SocketConnector {
         if let Some(transport) = chained {
             return Ok(Some(Either::A(transport)));
         }
-        let plain = !details.needs_tls() && details.config.proxy().is_none();
         let mut limit = *details.timeout.after;
         if let Some(left) = self.line.left() {
             limit = limit.min(left);
         }
+        let plain = self.direct && !details.needs_tls();
         let stream = match self.spare_for(details).filter(|_| plain) {
             Some(stream) => stream,
             None => connect_to(&details.addrs, limit, &self.line)?,

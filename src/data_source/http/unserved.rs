@@ -45,6 +45,8 @@ impl HttpSource {
         let (response, lease, hook) = self.ask(&way, request)?;
         let answered = response.status();
         if answered == StatusCode::NOT_MODIFIED && request.unless_validator().is_some() {
+            let body = response.into_body().into_reader();
+            lease.end_unread(body, hook, request.cancel());
             return Err(SourceError::unchanged().into());
         }
         let checked = if answered.is_redirection() {
