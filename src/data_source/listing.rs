@@ -225,5 +225,7 @@ impl Group {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties;
 #[cfg(test)]
 mod tests;

@@ -6,4 +6,7 @@
 
 pub use super::file::properties::file_url;
 pub use super::http::properties::headers;
+pub use super::listing::properties::listing;
 pub use super::local::properties::{directory_name, manifest, manifest_with_checksum, part_record};
+#[cfg(feature = "s3")]
+pub use super::s3::page as s3_page;

@@ -10,6 +10,8 @@ mod files;
 mod http;
 mod memory;
 mod nginx;
+#[cfg(feature = "s3")]
+mod s3;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

@@ -15,7 +15,7 @@ use data_manager::data_source::{
     SourceError,
 };
 use parking_lot::Mutex;
-use rusty_s3::actions::{CreateBucket, PutObject};
+use rusty_s3::actions::{CreateBucket, DeleteObject, PutObject};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use tempfile::TempDir;
 
@@ -170,6 +170,15 @@ impl Server {
         let (bucket, keys) = (self.at(bucket), Credentials::new(KEY, SECRET));
         let action = PutObject::new(&bucket, Some(&keys), key);
         self.send(action.sign(DEADLINE), bytes)
+    }
+
+    pub fn remove(&self, bucket: &str, key: &str) {
+        let (bucket, keys) = (self.at(bucket), Credentials::new(KEY, SECRET));
+        let url = DeleteObject::new(&bucket, Some(&keys), key).sign(DEADLINE);
+        let config = ureq::Agent::config_builder().proxy(None).build();
+        let agent = ureq::Agent::new_with_config(config);
+        // The service says the same whether there was one or not.
+        agent.delete(String::from(url)).call().unwrap();
     }
 
     fn send(&self, url: impl Into<String>, bytes: &[u8]) -> bool {

@@ -1,5 +1,7 @@
 //! Which place is asked when, what is concluded from how it went, and what is refused.
 
+#[cfg(feature = "conformance")]
+mod conforming;
 mod fake;
 mod resuming;
 

@@ -204,5 +204,15 @@ fn distrust(reason: &'static str) -> SourceError {
     SourceError::transient(anyhow!(reason)).with_kind(ErrorKind::Protocol)
 }
 
+/// Whatever a service answers is survived.
+#[cfg(fuzzing)]
+#[expect(
+    unreachable_pub,
+    reason = "the target in `fuzz/` reaches it, in its build"
+)]
+pub fn page(bytes: &[u8]) {
+    let _ = parse(bytes);
+}
+
 #[cfg(test)]
 mod tests;

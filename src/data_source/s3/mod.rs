@@ -23,6 +23,8 @@ mod service;
 
 use anyhow::anyhow;
 
+#[cfg(fuzzing)]
+pub use self::list::page;
 use self::location::Location;
 pub use self::options::S3Options;
 use self::service::Service;
