@@ -31,8 +31,9 @@ fn a_trusted_server_is_downloaded_from() {
 fn a_server_behind_a_proxy() {
     // Long enough to be read straight from its socket, if anybody took that for a plain one.
     let (dir, content) = (temp_dir(), bytes(1, 8_000_000));
-    let (url, certificate) = serve("localhost", content.clone(), 1);
-    let port: u16 = url.rsplit([':', '/']).nth(1).unwrap().parse().unwrap();
+    let (host, certificate) = serve("localhost", content.clone(), 1);
+    let port: u16 = host.rsplit(':').next().unwrap().parse().unwrap();
+    let url = format!("https://{host}/f");
     let proxy = Proxy::start(([127, 0, 0, 1], port).into());
     let manager = builder(dir.path())
         .root_certificate(certificate)

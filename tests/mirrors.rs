@@ -240,6 +240,7 @@ fn what_came_from_a_mirror_is_gone_on_with_after_a_restart() {
     let (dir, one, other) = (temp_dir(), Origin::start(), Origin::start());
     let content = Arc::new(bytes(1, 100_000));
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\
+                Date: Sun, 06 Nov 1994 08:50:37 GMT\r\n\
                 Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
     let part = [head.as_bytes(), &content[..60_000]].concat();
     other.serve("copy/f", Reply::Hold(part));

@@ -308,6 +308,7 @@ impl DataManagerBuilder {
 
     /// Whom `s3://` URLs are asked of, and as whom. Without it, what the environment says when the
     /// manager is opened: [`S3Options::from_env`](crate::data_source::S3Options::from_env).
+    /// They count for `s3://`, whatever their [`scheme`](S3Options::scheme).
     #[cfg(feature = "s3")]
     #[must_use]
     pub fn s3(mut self, options: S3Options) -> Self {
@@ -416,7 +417,11 @@ impl DataManagerBuilder {
         );
         #[cfg(feature = "s3")]
         {
-            let options = self.s3.clone().unwrap_or_else(S3Options::from_env);
+            let options = self
+                .s3
+                .clone()
+                .unwrap_or_else(S3Options::from_env)
+                .scheme("s3");
             let source = S3Source::new(options, http);
             sources.insert("s3", Arc::new(source));
         }

@@ -34,10 +34,9 @@ impl Meaning {
         let (start, total, validator) = match (response.status(), request.validator()) {
             (StatusCode::PARTIAL_CONTENT, Some(validator)) => {
                 let (start, total) = the_rest(headers, request.offset(), length)?;
-                if is_of_another(headers, validator) {
-                    return Err(distrust("the part is of something else than was asked for"));
-                }
-                (start, Some(total), Some(validator.to_owned()))
+                let own = own_validator(headers, validator)
+                    .map_err(|()| distrust("the part is of something else than was asked for"))?;
+                (start, Some(total), own)
             }
             (StatusCode::PARTIAL_CONTENT, None) => {
                 return Err(distrust(
@@ -106,15 +105,25 @@ fn the_rest(
     Ok((start, end + 1))
 }
 
-/// Whether a part says that it is of something else than what `validator` stood for. The server may
-/// not know `If-Range`.
-fn is_of_another(headers: &HeaderMap, validator: &str) -> bool {
+/// `validator`, if a part repeats it; nothing, if it says nothing: a server that does not know
+/// `If-Range` answers so, too, and so does one that has something else.
+///
+/// # Errors
+/// If the part says that it is of something else.
+fn own_validator(headers: &HeaderMap, validator: &str) -> Result<Option<String>, ()> {
     let name = match validator.starts_with('"') {
         true => header::ETAG,
         false => header::LAST_MODIFIED,
     };
-    let mut said = headers.get_all(name).iter();
-    said.any(|said| said.as_bytes() != validator.as_bytes())
+    let said = headers.get_all(name);
+    if said
+        .iter()
+        .any(|said| said.as_bytes() != validator.as_bytes())
+    {
+        return Err(());
+    }
+    let repeated = said.iter().next().is_some();
+    Ok(repeated.then(|| validator.to_owned()))
 }
 
 /// Whether the Content-Range of an answer that is no 206 says that it is not whole.

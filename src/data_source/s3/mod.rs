@@ -21,7 +21,7 @@ mod location;
 mod options;
 mod service;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 #[cfg(fuzzing)]
 pub use self::list::page;
@@ -31,12 +31,15 @@ use self::service::Service;
 use super::http::{HttpOptions, HttpSource};
 use super::{DataSource, ListRequest, OpenRequest, Opened, SourceError};
 use crate::data_chunk::DataChunk;
+use crate::error::ErrorKind;
 
 /// Fetches objects of S3, and lists buckets that are laid out as a data directory is.
 ///
 /// `s3://bucket/key`, with whatever is special in the key percent-encoded: it is decoded once.
 #[derive(Debug)]
 pub struct S3Source {
+    /// Of the URLs that it serves.
+    scheme: String,
     /// What cannot be asked has a reason, for whoever brings a URL.
     service: Result<Service, String>,
     http: HttpSource,
@@ -47,9 +50,18 @@ impl S3Source {
     /// [`check`](DataSource::check).
     pub fn new(options: S3Options, http: HttpOptions) -> Self {
         S3Source {
+            scheme: options.scheme.clone(),
             service: Service::new(options),
             http: HttpSource::new(http),
         }
+    }
+
+    /// `location`, if it is of a URL of ours.
+    fn ours(&self, location: Location) -> anyhow::Result<Location> {
+        if !location.scheme.eq_ignore_ascii_case(&self.scheme) {
+            bail!("is not {}://", self.scheme);
+        }
+        Ok(location)
     }
 
     fn service(&self) -> anyhow::Result<&Service> {
@@ -61,23 +73,25 @@ impl S3Source {
 
 impl DataSource for S3Source {
     fn check(&self, url: &str) -> anyhow::Result<()> {
-        let location = Location::of_object(url)?;
+        let location = self.ours(Location::of_object(url)?)?;
         self.service()?.bucket(&location)?;
         Ok(())
     }
 
     fn open(&self, request: &OpenRequest<'_>) -> Result<Opened, SourceError> {
-        let location = Location::of_object(request.url()).map_err(SourceError::permanent)?;
+        let location = Location::of_object(request.url());
+        let location = location.and_then(|it| self.ours(it));
+        let location = location.map_err(SourceError::permanent)?;
         let service = self.service().map_err(SourceError::permanent)?;
         let signed = service.sign_get(&location)?;
-        let opened = self.http.open_here(&request.at(&signed));
-        let opened = opened.map_err(explain::explained)?;
-        // Some services know no `If-Range`, and go on with whatever is there by now.
-        let changed = opened.validator().is_some() && opened.validator() != request.validator();
-        if opened.start() > 0 && changed {
-            return self.open(&OpenRequest::new(request.url(), request.cancel()));
+        match self.http.open_here(&request.at(&signed)) {
+            Ok(opened) => Ok(opened),
+            // Some services know no `If-Range`, and go on with whatever is there by now.
+            Err(refused) if request.validator().is_some() && is_nonsense(&refused.error) => {
+                self.open(&OpenRequest::new(request.url(), request.cancel()))
+            }
+            Err(refused) => Err(explain::explained(refused)),
         }
-        Ok(opened)
     }
 
     fn list(
@@ -85,7 +99,9 @@ impl DataSource for S3Source {
         request: &ListRequest<'_>,
         found: &mut dyn FnMut(DataChunk),
     ) -> Result<(), SourceError> {
-        let location = Location::of_prefix(request.url()).map_err(SourceError::permanent)?;
+        let location = Location::of_prefix(request.url());
+        let location = location.and_then(|it| self.ours(it));
+        let location = location.map_err(SourceError::permanent)?;
         let service = self.service().map_err(SourceError::permanent)?;
         let list = list::List {
             service,
@@ -95,4 +111,9 @@ impl DataSource for S3Source {
         };
         list.run(found)
     }
+}
+
+/// Whether an answer to "the rest of it" is of no use, where one to "all of it" may be.
+fn is_nonsense(error: &SourceError) -> bool {
+    error.kind() == ErrorKind::Protocol && !error.is_permanent()
 }

@@ -21,6 +21,7 @@ use crate::data_chunk::redact_url;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct S3Options {
+    pub(super) scheme: String,
     pub(super) endpoint: Option<String>,
     pub(super) region: Option<String>,
     pub(super) path_style: Option<bool>,
@@ -35,6 +36,7 @@ pub struct S3Options {
 impl Default for S3Options {
     fn default() -> Self {
         S3Options {
+            scheme: "s3".to_owned(),
             endpoint: None,
             region: None,
             path_style: None,
@@ -74,6 +76,14 @@ impl S3Options {
             session_token: var("AWS_SESSION_TOKEN"),
             ..Self::default()
         }
+    }
+
+    /// The scheme of the URLs, `s3` by default: for a second service, which is registered with
+    /// [`DataManagerBuilder::source`](crate::data_manager::DataManagerBuilder::source).
+    #[must_use]
+    pub fn scheme(mut self, scheme: impl Into<String>) -> Self {
+        self.scheme = scheme.into();
+        self
     }
 
     /// The URL of the service, `http` or `https`, perhaps with a path; by default that of AWS in the
@@ -157,6 +167,7 @@ impl fmt::Debug for S3Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoint = self.endpoint.as_deref().map(redact_url);
         f.debug_struct("S3Options")
+            .field("scheme", &self.scheme)
             .field("endpoint", &endpoint)
             .field("region", &self.region)
             .field("path_style", &self.path_style)
