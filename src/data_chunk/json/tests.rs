@@ -86,6 +86,8 @@ proptest! {
             r#"{{"id":{ID},"dataset_id":{ID},"block_range":{{"start":10,"end":35}},"files":{{"a":"b"}}}}"#
         );
         let mut bytes = sound.into_bytes();
+        // Between what JSON says, white space says nothing.
+        prop_assume!(!to.is_ascii_whitespace());
         let at = at.index(bytes.len());
         bytes[at] = to;
         if let Ok(read) = serde_json::from_slice::<DataChunk>(&bytes) {
