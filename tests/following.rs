@@ -139,6 +139,36 @@ fn only_what_changed_is_asked_for_and_the_same_again_takes_nothing_back() {
     assert!(asked.all(|request| known(request) == Some(tag.clone())));
 }
 
+/// What is the same by another name is read once and not with each question.
+#[test]
+fn a_new_name_for_the_same_document_is_learned() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    let events = manager.events();
+    let json = document(&origin, 1..=1);
+    let named = |tag: &str| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nETag: \"{tag}\"\r\n\r\n",
+            json.len()
+        );
+        Reply::Raw([head.as_bytes(), &json].concat())
+    };
+    origin.script("a.json", vec![named("one"), named("two")]);
+    let _follower = manager
+        .follow_assignment(&origin.url("a.json"), SOON)
+        .unwrap();
+    assert_eq!(next(&events), Ok(1));
+    origin.wait_for_hits("a.json", 4);
+    let requests = origin.requests();
+    let asked = requests.iter().filter(|request| request.path == "/a.json");
+    let known: Vec<_> = asked
+        .map(|request| request.headers.get("if-none-match").map(String::as_str))
+        .take(4)
+        .collect();
+    let (one, two) = (Some("\"one\""), Some("\"two\""));
+    assert_eq!(known, [None, one, two, two]);
+}
+
 #[test]
 fn whoever_stops_following_keeps_what_was_assigned() {
     let (dir, origin) = (temp_dir(), Origin::start());

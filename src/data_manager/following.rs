@@ -136,12 +136,19 @@ async fn follow(core: Weak<Core>, shared: Arc<Shared>) {
                 .note(&core, asked.and_then(|asked| asked))
                 .or(version);
         }
-        sleep(shared.every.mul_f64(1.0 + JITTER * fastrand::f64())).await;
+        sleep(with_jitter(shared.every)).await;
     }
 }
 
-/// What was new: how many chunks, and the version to compare with.
-type News = Option<(usize, DocumentVersion)>;
+/// A wait that nobody sees the end of does not overflow.
+fn with_jitter(every: Duration) -> Duration {
+    let longer = every.as_secs_f64() * (1.0 + JITTER * fastrand::f64());
+    Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX)
+}
+
+/// How many chunks there are in what was new, and the version to compare with from now on, each if
+/// there is one.
+type News = (Option<usize>, Option<DocumentVersion>);
 
 /// The job: reads the document, and assigns what is new.
 fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> Result<News, Error> {
@@ -152,15 +159,16 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
         rate_floor: core.fetch_limits.rate_floor,
         max_bytes: MAX_DOCUMENT_BYTES,
     };
-    let Some((bytes, version)) = reader.read_unless(before)? else {
-        return Ok(None);
+    let (bytes, version) = reader.read_unless(before)?;
+    let Some(bytes) = bytes else {
+        return Ok((None, version));
     };
     let document = AssignmentDocument::from_json(&bytes)
         .map_err(|error| error.with_url(redact_url(&shared.url)))?;
     drop(bytes);
     // Whoever stopped following has the last word.
     if shared.cancel.is_cancelled() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let chunks = document.chunks.len();
     let mut assignment = OpenAssignment::begin(core);
@@ -168,7 +176,7 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
         assignment.push(chunk);
     }
     drop(assignment.finish());
-    Ok(Some((chunks, version)))
+    Ok((Some(chunks), version))
 }
 
 impl Shared {
@@ -183,18 +191,37 @@ impl Shared {
                 core.emit(&Event::AssignmentFailed { error });
                 None
             }
-            Ok(news) => {
+            Ok((news, version)) => {
                 status.answered = Some(Instant::now());
                 status.told.answered += 1;
                 status.told.failures = 0;
                 status.told.error = None;
-                let (chunks, version) = news?;
-                status.told.taken += 1;
-                status.told.chunks = chunks;
-                drop(status);
-                core.emit(&Event::AssignmentTaken { chunks });
-                Some(version)
+                if let Some(chunks) = news {
+                    status.told.taken += 1;
+                    status.told.chunks = chunks;
+                    drop(status);
+                    core.emit(&Event::AssignmentTaken { chunks });
+                }
+                version
             }
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_wait_is_no_shorter_and_no_panic() {
+        for every in [SHORT, Duration::from_secs(60), Duration::MAX] {
+            let wait = with_jitter(every);
+            assert!(
+                wait >= every && wait <= every.saturating_add(every / 5),
+                "{wait:?}"
+            );
+        }
+    }
+
+    const SHORT: Duration = Duration::from_nanos(1_000_000);
 }
