@@ -112,6 +112,37 @@ fn no_bad_document_changes_anything() {
     assert!(status.error.is_none() && status.failures == 0 && status.taken == 2);
 }
 
+/// A chunk that nobody can fetch does not go missing without a word.
+#[test]
+fn what_a_document_has_in_it_that_cannot_be_had_is_told() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    let events = manager.events();
+    let odd = chunk(2, 20..30, [("f", "nobody://user:canary@h/f".to_owned())]);
+    let chunks = AssignmentDocument::new([described(&origin, 1), odd]);
+    origin.file("a.json", chunks.to_json());
+    let follower = manager
+        .follow_assignment(&origin.url("a.json"), SOON)
+        .unwrap();
+    let taken = |event| match event {
+        Event::AssignmentTaken {
+            chunks, refused, ..
+        } => Some((chunks, refused)),
+        _ => None,
+    };
+    let told = std::iter::from_fn(|| events.recv_timeout(DEADLINE).ok()).find_map(taken);
+    assert_eq!(told, Some((2, 1)));
+    has(&manager, &[1]);
+    let status = follower.status();
+    let why = status.refusal.unwrap();
+    assert_eq!((status.refused, why.kind()), (1, ErrorKind::Refused));
+    assert!(why.to_string().contains("nobody") && !why.to_string().contains("canary"));
+    origin.file("a.json", document(&origin, 1..=1));
+    let told = std::iter::from_fn(|| events.recv_timeout(DEADLINE).ok()).find_map(taken);
+    assert_eq!(told, Some((1, 0)));
+    assert!(follower.status().refusal.is_none());
+}
+
 #[test]
 fn only_what_changed_is_asked_for_and_the_same_again_takes_nothing_back() {
     let (dir, origin) = (temp_dir(), Origin::start());

@@ -43,6 +43,11 @@ pub struct FollowStatus {
     pub taken: u64,
     /// How many chunks are in the one that was taken last.
     pub chunks: usize,
+    /// How many of those were refused, as [`set_assignment`](super::DataManagerImpl::set_assignment)
+    /// refuses what cannot be right; the others are wanted.
+    pub refused: usize,
+    /// Why the first of them was.
+    pub refusal: Option<Error>,
     /// How long ago the last answer came, in ms; `None` before the first.
     pub answered_ms_ago: Option<u64>,
     /// How often in a row it could not be had since.
@@ -146,9 +151,15 @@ fn with_jitter(every: Duration) -> Duration {
     Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX)
 }
 
-/// How many chunks there are in what was new, and the version to compare with from now on, each if
-/// there is one.
-type News = (Option<usize>, Option<DocumentVersion>);
+/// What was new, and the version to compare with from now on, each if there is one.
+type News = (Option<Taken>, Option<DocumentVersion>);
+
+/// A document that was taken.
+struct Taken {
+    chunks: usize,
+    /// How many of them were refused, and why the first of them was.
+    refused: (usize, Option<Error>),
+}
 
 /// The job: reads the document, and assigns what is new.
 fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> Result<News, Error> {
@@ -175,8 +186,8 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
     for chunk in document.chunks {
         assignment.push(chunk);
     }
-    drop(assignment.finish());
-    Ok((Some(chunks), version))
+    let refused = assignment.finish_unattended();
+    Ok((Some(Taken { chunks, refused }), version))
 }
 
 impl Shared {
@@ -196,11 +207,13 @@ impl Shared {
                 status.told.answered += 1;
                 status.told.failures = 0;
                 status.told.error = None;
-                if let Some(chunks) = news {
+                if let Some(Taken { chunks, refused }) = news {
                     status.told.taken += 1;
                     status.told.chunks = chunks;
+                    (status.told.refused, status.told.refusal) = refused;
+                    let refused = status.told.refused;
                     drop(status);
-                    core.emit(&Event::AssignmentTaken { chunks });
+                    core.emit(&Event::AssignmentTaken { chunks, refused });
                 }
                 version
             }
