@@ -112,6 +112,37 @@ fn no_bad_document_changes_anything() {
     assert!(status.error.is_none() && status.failures == 0 && status.taken == 2);
 }
 
+/// A chunk that nobody can fetch does not go missing without a word.
+#[test]
+fn what_a_document_has_in_it_that_cannot_be_had_is_told() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    let events = manager.events();
+    let odd = chunk(2, 20..30, [("f", "nobody://user:canary@h/f".to_owned())]);
+    let chunks = AssignmentDocument::new([described(&origin, 1), odd]);
+    origin.file("a.json", chunks.to_json());
+    let follower = manager
+        .follow_assignment(&origin.url("a.json"), SOON)
+        .unwrap();
+    let taken = |event| match event {
+        Event::AssignmentTaken {
+            chunks, refused, ..
+        } => Some((chunks, refused)),
+        _ => None,
+    };
+    let told = std::iter::from_fn(|| events.recv_timeout(DEADLINE).ok()).find_map(taken);
+    assert_eq!(told, Some((2, 1)));
+    has(&manager, &[1]);
+    let status = follower.status();
+    let why = status.refusal.unwrap();
+    assert_eq!((status.refused, why.kind()), (1, ErrorKind::Refused));
+    assert!(why.to_string().contains("nobody") && !why.to_string().contains("canary"));
+    origin.file("a.json", document(&origin, 1..=1));
+    let told = std::iter::from_fn(|| events.recv_timeout(DEADLINE).ok()).find_map(taken);
+    assert_eq!(told, Some((1, 0)));
+    assert!(follower.status().refusal.is_none());
+}
+
 #[test]
 fn only_what_changed_is_asked_for_and_the_same_again_takes_nothing_back() {
     let (dir, origin) = (temp_dir(), Origin::start());
@@ -137,6 +168,36 @@ fn only_what_changed_is_asked_for_and_the_same_again_takes_nothing_back() {
     let mut asked = requests.iter().filter(|request| request.path == "/a.json");
     assert_eq!(asked.next().map(known), Some(None));
     assert!(asked.all(|request| known(request) == Some(tag.clone())));
+}
+
+/// What is the same by another name is read once and not with each question.
+#[test]
+fn a_new_name_for_the_same_document_is_learned() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    let events = manager.events();
+    let json = document(&origin, 1..=1);
+    let named = |tag: &str| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nETag: \"{tag}\"\r\n\r\n",
+            json.len()
+        );
+        Reply::Raw([head.as_bytes(), &json].concat())
+    };
+    origin.script("a.json", vec![named("one"), named("two")]);
+    let _follower = manager
+        .follow_assignment(&origin.url("a.json"), SOON)
+        .unwrap();
+    assert_eq!(next(&events), Ok(1));
+    origin.wait_for_hits("a.json", 4);
+    let requests = origin.requests();
+    let asked = requests.iter().filter(|request| request.path == "/a.json");
+    let known: Vec<_> = asked
+        .map(|request| request.headers.get("if-none-match").map(String::as_str))
+        .take(4)
+        .collect();
+    let (one, two) = (Some("\"one\""), Some("\"two\""));
+    assert_eq!(known, [None, one, two, two]);
 }
 
 #[test]

@@ -175,6 +175,29 @@ fn bodies_that_are_not_as_long_as_they_said() {
     assert_eq!(retried(&events), [ErrorKind::Protocol, ErrorKind::Network]);
 }
 
+/// Of a source that says no length, nothing else tells a part from all of it.
+#[test]
+fn a_part_that_nobody_asked_for_is_not_taken_for_all_of_it() {
+    let (dir, calls) = (temp_dir(), AtomicUsize::new(0));
+    let source = Scripted(move |request: &OpenRequest<'_>| {
+        assert_eq!(request.offset(), 0);
+        let start = if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+            3
+        } else {
+            0
+        };
+        let rest = &"content"[start..];
+        Ok(Opened::new(std::io::Cursor::new(rest)).starting_at(start as u64))
+    });
+    let manager = builder(dir.path()).source("x", source).open().unwrap();
+    let events = manager.events();
+    let task = manager.download_chunk(from(1, "a"));
+    task.wait_timeout(DEADLINE).unwrap().unwrap();
+    assert_eq!(retried(&events), [ErrorKind::Protocol]);
+    let file = manager.get_chunk(&id(1)).unwrap().path().join("f");
+    assert_eq!(std::fs::read(file).unwrap(), b"content");
+}
+
 #[test]
 fn an_assignment_whose_iterator_panics_or_is_overtaken() {
     let dir = temp_dir();

@@ -45,6 +45,8 @@ pub(super) struct OpenAssignment<'a> {
     epoch: u64,
     /// What came in and is not taken in yet.
     block: Vec<DataChunk>,
+    /// How many did not pass the door by now, and why the first of them did not.
+    refused: (usize, Option<Error>),
 }
 
 impl<'a> OpenAssignment<'a> {
@@ -53,6 +55,7 @@ impl<'a> OpenAssignment<'a> {
             core,
             epoch: core.apply(|planner, _| planner.assignment_begin()),
             block: Vec::new(),
+            refused: (0, None),
         }
     }
 
@@ -81,6 +84,9 @@ impl<'a> OpenAssignment<'a> {
         }
         // The first bad entry's error is the one that the task ends in.
         refused.sort_unstable_by_key(|(at, _)| *at);
+        self.refused.0 += refused.len();
+        let first = refused.first().map(|(_, (_, error))| error.clone());
+        self.refused.1 = self.refused.1.take().or(first);
         let mut refused = refused.into_iter().map(|(_, entry)| Err(entry)).peekable();
         while refused.peek().is_some() {
             self.tell(refused.by_ref().take(ENTRIES_AT_A_TIME).collect());
@@ -123,6 +129,15 @@ impl<'a> OpenAssignment<'a> {
                 return self.end();
             }
         }
+    }
+
+    /// The same for an assignment that nobody waits for: how many entries were refused, and why the
+    /// first of them was.
+    pub(super) fn finish_unattended(mut self) -> (usize, Option<Error>) {
+        self.take_in();
+        let refused = std::mem::take(&mut self.refused);
+        drop(self.finish());
+        refused
     }
 
     fn end(&self) -> Completion {

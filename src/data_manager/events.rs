@@ -198,6 +198,9 @@ pub enum Event {
     AssignmentTaken {
         /// How many chunks are in it.
         chunks: usize,
+        /// How many of them cannot be right, or have a URL that no source serves: all but these are
+        /// wanted. [`FollowStatus`](super::FollowStatus) has the reason for the first of them.
+        refused: usize,
     },
     /// A document that is followed could not be had or understood: the last good one holds.
     #[non_exhaustive]

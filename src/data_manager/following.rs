@@ -43,6 +43,11 @@ pub struct FollowStatus {
     pub taken: u64,
     /// How many chunks are in the one that was taken last.
     pub chunks: usize,
+    /// How many of those were refused, as [`set_assignment`](super::DataManagerImpl::set_assignment)
+    /// refuses what cannot be right; the others are wanted.
+    pub refused: usize,
+    /// Why the first of them was.
+    pub refusal: Option<Error>,
     /// How long ago the last answer came, in ms; `None` before the first.
     pub answered_ms_ago: Option<u64>,
     /// How often in a row it could not be had since.
@@ -136,12 +141,25 @@ async fn follow(core: Weak<Core>, shared: Arc<Shared>) {
                 .note(&core, asked.and_then(|asked| asked))
                 .or(version);
         }
-        sleep(shared.every.mul_f64(1.0 + JITTER * fastrand::f64())).await;
+        sleep(with_jitter(shared.every)).await;
     }
 }
 
-/// What was new: how many chunks, and the version to compare with.
-type News = Option<(usize, DocumentVersion)>;
+/// A wait that nobody sees the end of does not overflow.
+fn with_jitter(every: Duration) -> Duration {
+    let longer = every.as_secs_f64() * (1.0 + JITTER * fastrand::f64());
+    Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX)
+}
+
+/// What was new, and the version to compare with from now on, each if there is one.
+type News = (Option<Taken>, Option<DocumentVersion>);
+
+/// A document that was taken.
+struct Taken {
+    chunks: usize,
+    /// How many of them were refused, and why the first of them was.
+    refused: (usize, Option<Error>),
+}
 
 /// The job: reads the document, and assigns what is new.
 fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> Result<News, Error> {
@@ -152,23 +170,24 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
         rate_floor: core.fetch_limits.rate_floor,
         max_bytes: MAX_DOCUMENT_BYTES,
     };
-    let Some((bytes, version)) = reader.read_unless(before)? else {
-        return Ok(None);
+    let (bytes, version) = reader.read_unless(before)?;
+    let Some(bytes) = bytes else {
+        return Ok((None, version));
     };
     let document = AssignmentDocument::from_json(&bytes)
         .map_err(|error| error.with_url(redact_url(&shared.url)))?;
     drop(bytes);
     // Whoever stopped following has the last word.
     if shared.cancel.is_cancelled() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let chunks = document.chunks.len();
     let mut assignment = OpenAssignment::begin(core);
     for chunk in document.chunks {
         assignment.push(chunk);
     }
-    drop(assignment.finish());
-    Ok(Some((chunks, version)))
+    let refused = assignment.finish_unattended();
+    Ok((Some(Taken { chunks, refused }), version))
 }
 
 impl Shared {
@@ -183,18 +202,39 @@ impl Shared {
                 core.emit(&Event::AssignmentFailed { error });
                 None
             }
-            Ok(news) => {
+            Ok((news, version)) => {
                 status.answered = Some(Instant::now());
                 status.told.answered += 1;
                 status.told.failures = 0;
                 status.told.error = None;
-                let (chunks, version) = news?;
-                status.told.taken += 1;
-                status.told.chunks = chunks;
-                drop(status);
-                core.emit(&Event::AssignmentTaken { chunks });
-                Some(version)
+                if let Some(Taken { chunks, refused }) = news {
+                    status.told.taken += 1;
+                    status.told.chunks = chunks;
+                    (status.told.refused, status.told.refusal) = refused;
+                    let refused = status.told.refused;
+                    drop(status);
+                    core.emit(&Event::AssignmentTaken { chunks, refused });
+                }
+                version
             }
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_wait_is_no_shorter_and_no_panic() {
+        for every in [SHORT, Duration::from_secs(60), Duration::MAX] {
+            let wait = with_jitter(every);
+            assert!(
+                wait >= every && wait <= every.saturating_add(every / 5),
+                "{wait:?}"
+            );
+        }
+    }
+
+    const SHORT: Duration = Duration::from_nanos(1_000_000);
 }

@@ -29,22 +29,23 @@ pub(crate) struct DocumentVersion {
 }
 
 impl DocumentReader<'_> {
-    /// The document, and its version; `None` if it is the one of `version`. Where the source cannot
-    /// tell, it is read again and compared.
+    /// The document, if it is not the one of `version`; where the source cannot tell, it is read
+    /// again and compared. And the version of what was read, also if that is the same by another
+    /// name: the next question is about what the source calls it now.
     ///
     /// # Errors
     /// What the source said, or that the document did not arrive whole.
     pub(crate) fn read_unless(
         &self,
         version: Option<&DocumentVersion>,
-    ) -> Result<Option<(Vec<u8>, DocumentVersion)>, Error> {
+    ) -> Result<(Option<Vec<u8>>, Option<DocumentVersion>), Error> {
         let mut request = OpenRequest::new(self.url, self.cancel);
         if let Some(validator) = version.and_then(|version| version.validator.as_deref()) {
             request = request.unless(validator);
         }
         let opened = match self.source.open(&request) {
             Ok(opened) => opened,
-            Err(error) if error.kind() == ErrorKind::Unchanged => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Unchanged => return Ok((None, None)),
             Err(error) => return Err(self.source_failed(error)),
         };
         let validator = opened.validator.clone();
@@ -55,7 +56,7 @@ impl DocumentReader<'_> {
             xxh3: xxh3_64(&bytes),
         };
         let same = version.is_some_and(|before| before.has_the_bytes_of(&now));
-        Ok((!same).then_some((bytes, now)))
+        Ok((Some(bytes).filter(|_| !same), Some(now)))
     }
 
     fn read_whole(&self, opened: Opened) -> Result<Vec<u8>, Error> {

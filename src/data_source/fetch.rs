@@ -207,7 +207,7 @@ impl Fetcher<'_> {
             }
             // Where there is no room, nobody is asked for what could not be kept.
             _ if let Err(refusal) = part.space.look() => return Err(self.no_room(refusal)),
-            Progress::Empty => (self.open(None)?, self.no_bytes()),
+            Progress::Empty => (self.open_all()?, self.no_bytes()),
             Progress::Partial(version) => self.resume(&mut part, &version)?,
         };
         if opened.total.is_none() && !opened.self_delimiting && self.file.sha256.is_none() {
@@ -244,6 +244,16 @@ impl Fetcher<'_> {
 
     fn no_bytes(&self) -> Checksums {
         Checksums::new(self.file.sha256.is_some())
+    }
+
+    /// Asks for all of it.
+    fn open_all(&self) -> Result<Opened, FetchFailure> {
+        let opened = self.open(None)?;
+        if opened.start != 0 {
+            let reason = "the source gave a part that nobody asked for";
+            return Err(self.answered_wrongly(ErrorKind::Protocol, reason));
+        }
+        Ok(opened)
     }
 
     fn open(&self, resume: Option<(u64, &str)>) -> Result<Opened, FetchFailure> {

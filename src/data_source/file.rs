@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow, bail};
 use fluent_uri::Uri;
 use percent_encoding::percent_decode_str;
-use rustix::fs::copy_file_range;
-use rustix::io::Errno;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, copy_file_range};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::{Body, ChangedUnderWay, DataSource, ListRequest, OpenRequest, Opened, SourceError};
 use crate::data_chunk::DataChunk;
@@ -53,13 +53,11 @@ impl FileSource {
 
     fn open_below(&self, path: &Path) -> Result<File, SourceError> {
         let real = self.real_path(path)?;
-        // The kind is looked at before opening: opening a FIFO would wait for its writer.
-        let metadata = fs::metadata(&real).map_err(|error| io_error(error, "look at the file"))?;
-        if !metadata.is_file() {
+        let opened = open_real(&real).map_err(|error| io_error(error, "open the file"))?;
+        opened.ok_or_else(|| {
             let cause = anyhow!("it is not a regular file");
-            return Err(SourceError::permanent(cause).with_kind(ErrorKind::Denied));
-        }
-        File::open(&real).map_err(|error| io_error(error, "open the file"))
+            SourceError::permanent(cause).with_kind(ErrorKind::Denied)
+        })
     }
 }
 
@@ -170,6 +168,30 @@ impl Body for FileBody {
     }
 }
 
+/// Opens the file at `real`, a path without links; `None` if it is no regular file. What was found
+/// out about the path before may be over by now: somebody may have put a link in it, which is not
+/// followed, or a FIFO, whose other end is not waited for.
+fn open_real(real: &Path) -> io::Result<Option<File>> {
+    // The kind first: opening a device may do something to it.
+    if !fs::symlink_metadata(real)?.is_file() {
+        return Ok(None);
+    }
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let without_links =
+        || rustix::fs::openat2(CWD, real, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+    let opened = match retry_on_intr(without_links) {
+        // An old kernel, or a sandbox that does not know the call: no link at the end, at least.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            retry_on_intr(|| rustix::fs::openat(CWD, real, flags, Mode::empty()))
+        }
+        opened => opened,
+    };
+    let file = File::from(opened?);
+    let is_file = file.metadata()?.is_file();
+    Ok(is_file.then_some(file))
+}
+
 /// The path in a `file://` URL: absolute, decoded, without `.` and `..`.
 fn path_of(url: &str) -> anyhow::Result<PathBuf> {
     let uri = Uri::parse(url).map_err(|_| anyhow!("is not a valid URL"))?;
@@ -265,6 +287,21 @@ mod tests {
                 .check(&url(&root.join("a b/c")))
                 .is_err()
         );
+    }
+
+    /// As if it had been found without links, and regular, a moment ago.
+    #[test]
+    fn no_link_is_followed_that_was_put_there_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(root.join("real")).unwrap();
+        fs::write(root.join("real/f"), "secret").unwrap();
+        std::os::unix::fs::symlink("real", root.join("dir")).unwrap();
+        std::os::unix::fs::symlink("f", root.join("real/link")).unwrap();
+        assert!(open_real(&root.join("real/f")).unwrap().is_some());
+        assert!(open_real(&root.join("dir/f")).is_err());
+        assert!(open_real(&root.join("real/link")).is_ok_and(|file| file.is_none()));
+        assert!(open_real(&root.join("real")).unwrap().is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Another worker's data directory, listed.
 
 use std::collections::HashSet;
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::{FileSource, io_error, path_of};
+use super::{FileSource, io_error, open_real, path_of};
 use crate::data_chunk::{ChunkId, DataChunk};
 use crate::data_source::listing::{Listed, Listing};
 use crate::data_source::local::{
@@ -130,13 +130,11 @@ impl Listed for Walk<'_> {
     fn manifest(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let path = self.root.join(path);
         let read = || {
-            // Opening a FIFO would wait for its writer.
-            if !fs::symlink_metadata(&path)?.is_file() {
+            let Some(file) = open_real(&path)? else {
                 return Ok(None);
-            }
+            };
             let mut bytes = Vec::new();
-            let file = File::open(&path)?.take(MAX_MANIFEST_BYTES + 1);
-            { file }.read_to_end(&mut bytes)?;
+            file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes)?;
             Ok((bytes.len() as u64 <= MAX_MANIFEST_BYTES).then_some(bytes))
         };
         match read() {

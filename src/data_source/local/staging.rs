@@ -353,7 +353,7 @@ impl Part {
     }
 
     /// Has `copy` write up to `most` bytes at the end, at the offset that it is given, and say how many
-    /// it did; where it says none, there have to be none.
+    /// it did. What is there is thrown away if there are others than that.
     pub(in crate::data_source) fn append_by(
         &mut self,
         most: usize,
@@ -373,6 +373,8 @@ impl Part {
         restored?;
         found.map_err(|error| Error::io("look at a staged file", error))?;
         if len_bytes != expected {
+            // Nobody knows what the bytes are that it has beside those.
+            self.restart()?;
             let odd = io::Error::other("the copy has another length than it was said to have");
             return Err(Error::io("write a file", odd));
         }

@@ -2,6 +2,7 @@
 //! chunk says that was not synced.
 
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 
 use super::*;
 
@@ -134,4 +135,27 @@ fn what_an_earlier_attempt_brought_is_synced_with_the_rest() {
     bring(&store.stage(&spec(2)).unwrap(), 0);
     store.abandon(&StagingKey::of(&spec(2))).unwrap();
     assert_eq!(store.stage(&spec(2)).unwrap().late.waiting(), 0);
+}
+
+#[test]
+fn what_a_copy_leaves_behind_unsaid_is_not_gone_on_with() {
+    let dir = tempdir().unwrap();
+    let (store, _) = open(&dir);
+    let staging = store.stage(&spec(1)).unwrap();
+    let (mut part, _) = staging.open_part(0).unwrap();
+    let version = Version {
+        validator: "v".to_owned(),
+        total_bytes: Some(100),
+    };
+    part.remember(Some(version)).unwrap();
+    part.append(b"good").unwrap();
+    let copied = part.append_by(10, |file, at| {
+        file.write_all_at(b"what is this", at).unwrap();
+        0
+    });
+    copied.unwrap_err();
+    drop((part, staging));
+    // Another staging that looks at what is there.
+    let staging = store.stage(&spec(1)).unwrap();
+    assert_eq!(staging.open_part(0).unwrap().1, Progress::Empty);
 }
