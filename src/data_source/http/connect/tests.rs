@@ -103,7 +103,7 @@ fn after_a_cancellation_no_other_address_is_tried() {
 fn a_dead_address_leaves_time_for_the_next_one() {
     let (full, listener) = (full(), TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = [full.address, full.address, listener.local_addr().unwrap()];
-    let limit = Duration::from_millis(600);
+    let limit = Duration::from_secs(3);
     let started = Instant::now();
     let stream = connect_to(&addresses, limit, &Line::default()).unwrap();
     assert_eq!(stream.peer_addr().unwrap(), addresses[2]);
