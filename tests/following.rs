@@ -139,6 +139,48 @@ fn only_what_changed_is_asked_for_and_the_same_again_takes_nothing_back() {
     assert!(asked.all(|request| known(request) == Some(tag.clone())));
 }
 
+/// The same document, written again: it is not asked for by what it was called before.
+#[test]
+fn the_same_bytes_by_another_name_are_asked_for_by_that() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    let events = manager.events();
+    let json = document(&origin, 1..=1);
+    origin.file("a.json", json.clone());
+    let follower = manager
+        .follow_assignment(&origin.url("a.json"), SOON)
+        .unwrap();
+    assert_eq!(next(&events), Ok(1));
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nETag: \"renamed\"\r\nContent-Length: {}\r\n\r\n",
+        json.len()
+    );
+    let reply = Reply::Keep([head.as_bytes(), &json].concat());
+    origin.serve("a.json", reply);
+    let asked = origin.hits("a.json");
+    origin.wait_for_hits("a.json", asked + 4);
+    let requests = origin.requests();
+    let last = requests.iter().rfind(|request| request.path == "/a.json");
+    assert_eq!(last.unwrap().headers["if-none-match"], "\"renamed\"");
+    assert_eq!(follower.status().taken, 1);
+}
+
+/// What could never be taken is not read first.
+#[test]
+fn a_document_that_is_too_long_is_refused_by_its_length() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = builder(dir.path()).stall_timeout(DEADLINE).open().unwrap();
+    let events = manager.events();
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1073741825\r\n\r\n";
+    origin.serve("a.json", Reply::Hold(head.into()));
+    let started = Instant::now();
+    let _follower = manager
+        .follow_assignment(&origin.url("a.json"), NEVER)
+        .unwrap();
+    assert_eq!(next(&events), Err(ErrorKind::Protocol));
+    assert!(started.elapsed() < DEADLINE / 2);
+}
+
 #[test]
 fn whoever_stops_following_keeps_what_was_assigned() {
     let (dir, origin) = (temp_dir(), Origin::start());

@@ -140,8 +140,8 @@ async fn follow(core: Weak<Core>, shared: Arc<Shared>) {
     }
 }
 
-/// What was new: how many chunks, and the version to compare with.
-type News = Option<(usize, DocumentVersion)>;
+/// What was new: how many chunks, if a document was taken; and the version to compare with.
+type News = (Option<usize>, Option<DocumentVersion>);
 
 /// The job: reads the document, and assigns what is new.
 fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> Result<News, Error> {
@@ -152,15 +152,17 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
         rate_floor: core.fetch_limits.rate_floor,
         max_bytes: MAX_DOCUMENT_BYTES,
     };
-    let Some((bytes, version)) = reader.read_unless(before)? else {
-        return Ok(None);
+    let (bytes, version) = match reader.read_unless(before)? {
+        None => return Ok((None, None)),
+        Some((None, version)) => return Ok((None, Some(version))),
+        Some((Some(bytes), version)) => (bytes, version),
     };
     let document = AssignmentDocument::from_json(&bytes)
         .map_err(|error| error.with_url(redact_url(&shared.url)))?;
     drop(bytes);
     // Whoever stopped following has the last word.
     if shared.cancel.is_cancelled() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let chunks = document.chunks.len();
     let mut assignment = OpenAssignment::begin(core);
@@ -168,7 +170,7 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
         assignment.push(chunk);
     }
     drop(assignment.finish());
-    Ok(Some((chunks, version)))
+    Ok((Some(chunks), Some(version)))
 }
 
 impl Shared {
@@ -188,12 +190,14 @@ impl Shared {
                 status.told.answered += 1;
                 status.told.failures = 0;
                 status.told.error = None;
-                let (chunks, version) = news?;
-                status.told.taken += 1;
-                status.told.chunks = chunks;
-                drop(status);
-                core.emit(&Event::AssignmentTaken { chunks });
-                Some(version)
+                let (chunks, version) = news;
+                if let Some(chunks) = chunks {
+                    status.told.taken += 1;
+                    status.told.chunks = chunks;
+                    drop(status);
+                    core.emit(&Event::AssignmentTaken { chunks });
+                }
+                version
             }
         }
     }

@@ -30,15 +30,16 @@ pub(crate) struct DocumentVersion {
 
 impl DocumentReader<'_> {
     /// The document, and its version; `None` if it is the one of `version`. Where the source cannot
-    /// tell, it is read again and compared.
+    /// tell, it is read again and compared: the same bytes are not given again, but their validator
+    /// may be another one by now.
     ///
     /// # Errors
     /// What the source said, or that the document did not arrive whole.
     pub(crate) fn read_unless(
         &self,
         version: Option<&DocumentVersion>,
-    ) -> Result<Option<(Vec<u8>, DocumentVersion)>, Error> {
-        let mut request = OpenRequest::new(self.url, self.cancel);
+    ) -> Result<Option<(Option<Vec<u8>>, DocumentVersion)>, Error> {
+        let mut request = OpenRequest::new(self.url, self.cancel).polled();
         if let Some(validator) = version.and_then(|version| version.validator.as_deref()) {
             request = request.unless(validator);
         }
@@ -55,13 +56,16 @@ impl DocumentReader<'_> {
             xxh3: xxh3_64(&bytes),
         };
         let same = version.is_some_and(|before| before.has_the_bytes_of(&now));
-        Ok((!same).then_some((bytes, now)))
+        Ok(Some(((!same).then_some(bytes), now)))
     }
 
     fn read_whole(&self, opened: Opened) -> Result<Vec<u8>, Error> {
         let total = opened.total;
         if opened.start != 0 {
             return Err(self.failed(ErrorKind::Protocol, "the source gave a part of it"));
+        }
+        if total.is_some_and(|total| total > self.max_bytes) {
+            return Err(self.too_long());
         }
         if total.is_none() && !opened.self_delimiting {
             let reason = "the body's end cannot be told from a cut";
@@ -83,8 +87,7 @@ impl DocumentReader<'_> {
             };
             bytes.extend_from_slice(&buffer[..count]);
             if bytes.len() as u64 > self.max_bytes {
-                let reason = format!("it is longer than {} bytes", self.max_bytes);
-                return Err(self.failed(ErrorKind::Protocol, &reason));
+                return Err(self.too_long());
             }
             let whole = total == Some(bytes.len() as u64);
             if !rate.keeps_up(asked.elapsed(), count as u64) && !whole {
@@ -98,6 +101,11 @@ impl DocumentReader<'_> {
             }
             _ => Ok(bytes),
         }
+    }
+
+    fn too_long(&self) -> Error {
+        let reason = format!("it is longer than {} bytes", self.max_bytes);
+        self.failed(ErrorKind::Protocol, &reason)
     }
 
     fn source_failed(&self, error: SourceError) -> Error {
