@@ -357,3 +357,25 @@ impl SourceText for Error {
         text
     }
 }
+
+/// A document without a validator is asked for where it came from, not elsewhere each time: another
+/// place may be behind, and what is assigned would go back and forth.
+#[test]
+fn a_document_is_followed_at_one_place() {
+    let (dir, one, other) = (temp_dir(), Origin::start(), Origin::start());
+    let json = |chunks: &str| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            chunks.len()
+        );
+        Reply::Keep((head + chunks).into_bytes())
+    };
+    one.serve("data/a.json", json(r#"{"chunks": []}"#));
+    other.serve("copy/a.json", json(r#"{"chunks": [], "behind": 1}"#));
+    let manager = mirrored(dir.path(), &one, &other).open().unwrap();
+    let every = Duration::from_millis(5);
+    let follower = manager.follow_assignment(&one.url("data/a.json"), every);
+    one.wait_for_hits("data/a.json", 4);
+    assert_eq!(other.hits("copy/a.json"), 0);
+    assert_eq!(follower.unwrap().status().taken, 1);
+}

@@ -39,7 +39,7 @@ impl DocumentReader<'_> {
         &self,
         version: Option<&DocumentVersion>,
     ) -> Result<(Option<Vec<u8>>, Option<DocumentVersion>), Error> {
-        let mut request = OpenRequest::new(self.url, self.cancel);
+        let mut request = OpenRequest::new(self.url, self.cancel).polled();
         if let Some(validator) = version.and_then(|version| version.validator.as_deref()) {
             request = request.unless(validator);
         }
@@ -64,6 +64,9 @@ impl DocumentReader<'_> {
         if opened.start != 0 {
             return Err(self.failed(ErrorKind::Protocol, "the source gave a part of it"));
         }
+        if total.is_some_and(|total| total > self.max_bytes) {
+            return Err(self.too_long());
+        }
         if total.is_none() && !opened.self_delimiting {
             let reason = "the body's end cannot be told from a cut";
             return Err(self.failed(ErrorKind::Protocol, reason));
@@ -84,8 +87,7 @@ impl DocumentReader<'_> {
             };
             bytes.extend_from_slice(&buffer[..count]);
             if bytes.len() as u64 > self.max_bytes {
-                let reason = format!("it is longer than {} bytes", self.max_bytes);
-                return Err(self.failed(ErrorKind::Protocol, &reason));
+                return Err(self.too_long());
             }
             let whole = total == Some(bytes.len() as u64);
             if !rate.keeps_up(asked.elapsed(), count as u64) && !whole {
@@ -99,6 +101,11 @@ impl DocumentReader<'_> {
             }
             _ => Ok(bytes),
         }
+    }
+
+    fn too_long(&self) -> Error {
+        let reason = format!("it is longer than {} bytes", self.max_bytes);
+        self.failed(ErrorKind::Protocol, &reason)
     }
 
     fn source_failed(&self, error: SourceError) -> Error {

@@ -12,6 +12,7 @@ pub struct OpenRequest<'a> {
     offset: u64,
     validator: Option<&'a str>,
     unless: Option<&'a str>,
+    polled: bool,
     cancel: &'a CancelToken,
 }
 
@@ -23,6 +24,7 @@ impl<'a> OpenRequest<'a> {
             offset: 0,
             validator: None,
             unless: None,
+            polled: false,
             cancel,
         }
     }
@@ -42,6 +44,19 @@ impl<'a> OpenRequest<'a> {
     pub fn unless(mut self, validator: &'a str) -> Self {
         self.unless = Some(validator);
         self
+    }
+
+    /// It is asked for again and again, also without a validator: that it comes again does not mean that
+    /// it was no good the last time.
+    #[must_use]
+    pub(crate) fn polled(mut self) -> Self {
+        self.polled = true;
+        self
+    }
+
+    /// Whether it is asked for again and again.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.polled || self.unless.is_some()
     }
 
     /// The same request for another URL.

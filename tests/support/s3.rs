@@ -79,13 +79,17 @@ pub struct Server {
 
 impl Server {
     /// Starts one; without its program, says so and gives `None`.
+    ///
+    /// # Panics
+    /// If the program is there and does not serve: nothing would have been tested.
     pub fn start() -> Option<Server> {
         let Some(program) = program() else {
             println!("skipped: needs DATA_MANAGER_S3_SERVER, or weed (SeaweedFS) in the path");
             return None;
         };
         // Another program may take a port between its choice and its use.
-        (0..5).find_map(|_| Server::try_start(&program).ok().flatten())
+        let started = (0..5).find_map(|_| Server::try_start(&program).ok().flatten());
+        Some(started.unwrap_or_else(|| panic!("{} does not serve", program.display())))
     }
 
     fn try_start(program: &Path) -> io::Result<Option<Server>> {

@@ -250,7 +250,7 @@ impl Rule {
         };
         let mut order: Vec<usize> = (0..self.places.len()).collect();
         // Who polls asks again for what came well.
-        let polls = request.unless_validator().is_some();
+        let polls = request.is_polled();
         order.sort_by_key(|place| (!polls && note.is_struck(*place), !goes_on(*place)));
         order.into()
     }

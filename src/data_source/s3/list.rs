@@ -3,7 +3,7 @@
 //! A listing is foreign text of any length: a page has a limit in bytes and in time, elements have
 //! one in depth, keys have to ascend, and pages and keys have to end.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -22,7 +22,7 @@ use crate::error::ErrorKind;
 /// A page has at most 1,000 keys of 1,024 bytes each, percent-encoded.
 const MAX_PAGE_BYTES: u64 = 8 << 20;
 /// How long a page may take from its first byte to its last.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const PAGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Ten times as many chunks as a worker holds, of ten files each.
 const MAX_KEYS: u64 = 100_000_000;
 /// Pages without a key, one after the other, before nothing more is believed to come.
@@ -39,6 +39,8 @@ pub(super) struct List<'a> {
     pub(super) http: &'a HttpSource,
     pub(super) location: &'a Location,
     pub(super) cancel: &'a CancelToken,
+    /// [`PAGE_TIMEOUT`]; the tests do not wait so long.
+    pub(super) page_timeout: Duration,
 }
 
 impl List<'_> {
@@ -52,7 +54,7 @@ impl List<'_> {
                 .service
                 .sign_list(self.location, &prefix, token.as_deref())?;
             let page = self.read(&url, MAX_PAGE_BYTES)?;
-            let page = parse(&page)?;
+            let page = parse(&page.ok_or_else(|| distrust("the listing is too large"))?)?;
             pages.turn(&page)?;
             for object in &page.contents {
                 // What is outside was not asked for; nothing follows from it.
@@ -70,27 +72,31 @@ impl List<'_> {
         }
     }
 
-    /// The whole of what `url` gives, if it is not more than `max_bytes`.
-    fn read(&self, url: &str, max_bytes: u64) -> Result<Vec<u8>, SourceError> {
+    /// The whole of what `url` gives; `None` if it is more than `max_bytes`.
+    fn read(&self, url: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
         let request = OpenRequest::new(url, self.cancel);
         let mut reader = self
             .http
             .open_here(&request)
             .map_err(explained)?
             .into_reader();
-        let (started, mut bytes) = (Instant::now(), Vec::new());
+        let (started, mut bytes, mut buffer) = (Instant::now(), Vec::new(), vec![0; 64 * 1024]);
         loop {
-            let step = reader.by_ref().take(64 * 1024).read_to_end(&mut bytes);
-            let count = step.map_err(|error| {
-                SourceError::transient(anyhow::Error::new(error).context("the listing broke off"))
-            })?;
-            if count == 0 {
-                return Ok(bytes);
-            }
+            // One read at a time: whoever drips would fill the buffer in hours.
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(Some(bytes)),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let cause = anyhow::Error::new(error).context("the listing broke off");
+                    return Err(SourceError::transient(cause));
+                }
+            };
+            bytes.extend_from_slice(&buffer[..count]);
             if bytes.len() as u64 > max_bytes {
-                return Err(distrust("the listing is too large"));
+                return Ok(None);
             }
-            if self.cancel.is_cancelled() || started.elapsed() > PAGE_TIMEOUT {
+            if self.cancel.is_cancelled() || started.elapsed() > self.page_timeout {
                 return Err(SourceError::transient(anyhow!(
                     "the listing takes too long"
                 )));
@@ -107,7 +113,7 @@ impl Listed for List<'_> {
     fn manifest(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let url = self.service.sign_get(&self.location.below(path))?;
         match self.read(&url, MAX_MANIFEST_BYTES) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => Ok(bytes),
             Err(error) if error.is_permanent() && error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -108,6 +108,7 @@ impl DataSource for S3Source {
             http: &self.http,
             location: &location,
             cancel: request.cancel(),
+            page_timeout: list::PAGE_TIMEOUT,
         };
         list.run(found)
     }

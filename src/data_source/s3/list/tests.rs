@@ -234,3 +234,52 @@ fn an_explanation_has_an_end() {
     assert!(error.to_string().contains("NoSuchBucket"), "{error}");
     has_ended.recv_timeout(Duration::from_secs(60)).unwrap();
 }
+
+/// A byte now and then is no stall, and no page either.
+#[test]
+fn a_page_that_drips_has_an_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (ended, has_ended) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
+        let pause = Duration::from_millis(20);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while has_ended.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout)
+            && Instant::now() < deadline
+            && stream.write_all(b"<").is_ok()
+        {}
+    });
+    let options = S3Options::new().endpoint(endpoint).anonymous();
+    let (service, http) = (
+        Service::new(options).unwrap(),
+        HttpSource::new(HttpOptions::default()),
+    );
+    let (location, cancel) = (Location::of_prefix("s3://b/").unwrap(), CancelToken::new());
+    let list = List {
+        service: &service,
+        http: &http,
+        location: &location,
+        cancel: &cancel,
+        page_timeout: Duration::from_millis(300),
+    };
+    let error = list.run(&mut |_| {}).unwrap_err();
+    drop(ended);
+    assert!(error.to_string().contains("too long"), "{error}");
+}
+
+/// One chunk that is not as it should be does not hide the others.
+#[test]
+fn a_manifest_without_measure_is_none() {
+    let (endpoint, count) = serve(|n| match n {
+        0 => {
+            let manifest = key(0).replace("/a", "/_chunk.json");
+            ok(&page(&[manifest, key(0), key(1)], None))
+        }
+        _ => ok(&"x".repeat(2 << 20)),
+    });
+    assert_eq!(list(&endpoint).unwrap(), 1);
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
