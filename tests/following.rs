@@ -200,6 +200,22 @@ fn a_new_name_for_the_same_document_is_learned() {
     assert_eq!(known, [None, one, two, two]);
 }
 
+/// What could never be taken is not read first.
+#[test]
+fn a_document_that_is_too_long_is_refused_by_its_length() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = builder(dir.path()).stall_timeout(DEADLINE).open().unwrap();
+    let events = manager.events();
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1073741825\r\n\r\n";
+    origin.serve("a.json", Reply::Hold(head.into()));
+    let started = Instant::now();
+    let _follower = manager
+        .follow_assignment(&origin.url("a.json"), NEVER)
+        .unwrap();
+    assert_eq!(next(&events), Err(ErrorKind::Protocol));
+    assert!(started.elapsed() < DEADLINE / 2);
+}
+
 #[test]
 fn whoever_stops_following_keeps_what_was_assigned() {
     let (dir, origin) = (temp_dir(), Origin::start());
