@@ -3,6 +3,8 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 
 use super::*;
+use crate::data_source::http::agents::AgentPool;
+use crate::data_source::http::resolve::Names;
 use crate::data_source::http::{HttpOptions, HttpSource};
 use crate::data_source::{CancelToken, DataSource, OpenRequest, Opened};
 
@@ -22,7 +24,15 @@ fn content() -> Vec<u8> {
 fn serve(
     answer: impl Fn(&mut TcpStream) -> bool + Send + Clone + 'static,
 ) -> (String, mpsc::Receiver<usize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_at("127.0.0.1", answer)
+}
+
+/// The same on the addresses of `ip`.
+fn serve_at(
+    ip: &str,
+    answer: impl Fn(&mut TcpStream) -> bool + Send + Clone + 'static,
+) -> (String, mpsc::Receiver<usize>) {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
     let url = format!("http://{}/f", listener.local_addr().unwrap());
     let (asked, requests) = mpsc::channel();
     std::thread::spawn(move || {
@@ -92,6 +102,35 @@ fn a_connection_that_the_server_ends_is_not_kept() {
             assert!(read(&source, &url).unwrap() == content());
             assert_eq!(requests.recv_timeout(LATE), Ok(connection), "{more}");
         }
+    }
+}
+
+/// A connection that is kept is to an address, and not to a name.
+#[test]
+fn a_name_that_leads_elsewhere_by_now_is_asked_there() {
+    let long = content();
+    let (url, requests) = serve_at("0.0.0.0", move |stream| {
+        send(stream, &head(long.len(), ""), &long);
+        true
+    });
+    let url = url.replace("0.0.0.0", "moves.example");
+    let moved = Arc::new(AtomicBool::new(false));
+    let has_moved = moved.clone();
+    let names = Names::resolved_by(move |_| {
+        let last = if has_moved.load(Ordering::SeqCst) {
+            2
+        } else {
+            1
+        };
+        Ok(vec![[127, 0, 0, last].into()])
+    });
+    let source = HttpSource {
+        agents: Arc::new(AgentPool::new(HttpOptions::default(), names)),
+    };
+    for (move_before, connection) in [(false, 0), (false, 0), (true, 1), (true, 1)] {
+        moved.store(move_before, Ordering::SeqCst);
+        assert!(read(&source, &url).unwrap() == content());
+        assert_eq!(requests.recv_timeout(LATE), Ok(connection));
     }
 }
 
