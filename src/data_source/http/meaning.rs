@@ -105,13 +105,15 @@ fn the_rest(
     Ok((start, end + 1))
 }
 
-/// `validator`, if a part repeats it; nothing, if it says nothing: a server that does not know
-/// `If-Range` answers so, too, and so does one that has something else.
+/// `validator`, if a part repeats it; nothing, if it is a date and the part has none, which it need
+/// not have (RFC 9110, section 15.3.7). A tag it has to repeat: a server that does not know `If-Range`
+/// sends a part of whatever is there by now.
 ///
 /// # Errors
-/// If the part says that it is of something else.
+/// If the part is of something else, as far as it says.
 fn own_validator(headers: &HeaderMap, validator: &str) -> Result<Option<String>, ()> {
-    let name = match validator.starts_with('"') {
+    let tag = validator.starts_with('"');
+    let name = match tag {
         true => header::ETAG,
         false => header::LAST_MODIFIED,
     };
@@ -122,8 +124,11 @@ fn own_validator(headers: &HeaderMap, validator: &str) -> Result<Option<String>,
     {
         return Err(());
     }
-    let repeated = said.iter().next().is_some();
-    Ok(repeated.then(|| validator.to_owned()))
+    match said.iter().next() {
+        Some(_) => Ok(Some(validator.to_owned())),
+        None if tag => Err(()),
+        None => Ok(None),
+    }
 }
 
 /// Whether the Content-Range of an answer that is no 206 says that it is not whole.
