@@ -28,6 +28,9 @@ pub(crate) struct DocumentVersion {
     xxh3: u64,
 }
 
+/// The bytes, if they are others than before, and their version; `None` if nothing was sent.
+type News = Option<(Option<Vec<u8>>, DocumentVersion)>;
+
 impl DocumentReader<'_> {
     /// The document, and its version; `None` if it is the one of `version`. Where the source cannot
     /// tell, it is read again and compared: the same bytes are not given again, but their validator
@@ -35,10 +38,7 @@ impl DocumentReader<'_> {
     ///
     /// # Errors
     /// What the source said, or that the document did not arrive whole.
-    pub(crate) fn read_unless(
-        &self,
-        version: Option<&DocumentVersion>,
-    ) -> Result<Option<(Option<Vec<u8>>, DocumentVersion)>, Error> {
+    pub(crate) fn read_unless(&self, version: Option<&DocumentVersion>) -> Result<News, Error> {
         let mut request = OpenRequest::new(self.url, self.cancel).polled();
         if let Some(validator) = version.and_then(|version| version.validator.as_deref()) {
             request = request.unless(validator);
