@@ -379,3 +379,27 @@ fn a_document_is_followed_at_one_place() {
     assert_eq!(other.hits("copy/a.json"), 0);
     assert_eq!(follower.unwrap().status().taken, 1);
 }
+
+/// A page of somebody in between, say: nothing tells where it ends, and no digest what is in it.
+#[test]
+fn a_primary_whose_answer_has_no_end_of_its_own() {
+    let (dir, one, other) = (temp_dir(), Origin::start(), Origin::start());
+    let content = bytes(1, 100_000);
+    one.serve(
+        "data/f",
+        Reply::Raw(b"HTTP/1.1 200 OK\r\n\r\nlog in first".to_vec()),
+    );
+    other.file("copy/f", content.clone());
+    let manager = mirrored(dir.path(), &one, &other).open().unwrap();
+    assert!(fetch(&manager, 1, one.url("data/f")).unwrap() == content);
+    // Where nobody has anything better, it is judged by its digest.
+    other.serve("copy/g", Reply::Status(404));
+    let reply = [b"HTTP/1.1 200 OK\r\n\r\n", &content[..]].concat();
+    one.serve("data/g", Reply::Raw(reply));
+    let error = fetch(&manager, 2, one.url("data/g")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&content);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let url = format!("{}#sha256={digest}", one.url("data/g"));
+    assert!(fetch(&manager, 3, url).unwrap() == content);
+}

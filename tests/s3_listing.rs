@@ -7,7 +7,8 @@ mod support;
 use std::collections::HashMap;
 use std::path::Path;
 
-use data_manager::data_chunk::ChunkId;
+use data_manager::data_chunk::{ChunkId, DataChunk};
+use data_manager::data_manager::Durability;
 use support::origin::Origin;
 use support::s3::{content, list, open, server, source};
 use support::{DEADLINE, builder, bytes, chunk, id, temp_dir};
@@ -96,22 +97,26 @@ fn a_listing_of_more_than_a_page() {
     let Some(server) = server("pages") else {
         return;
     };
-    let key = |n: u64| {
-        let (dataset, id) = ("09".repeat(32), format!("{n:064x}"));
-        let dir = format!("chunk={:020}-{:020}-{id}-4-{n}-{:016x}", n, n + 1, 0);
-        format!("dataset_id={dataset}/{dir}/f")
-    };
-    let count = 1100;
-    std::thread::scope(|scope| {
-        for part in 0..4 {
-            let server = &server;
-            scope.spawn(move || {
-                for n in (1..=count).filter(|n| n % 4 == part) {
-                    server.put("pages", &key(n), b"data");
-                }
-            });
+    // Of each chunk a file and its manifest.
+    let count = 550;
+    let (dir, origin) = (temp_dir(), temp_dir());
+    std::fs::write(origin.path().join("f"), "data").unwrap();
+    let url = format!("file://{}/f", origin.path().display());
+    let manager = builder(dir.path()).serve_files_from(origin.path());
+    let manager = manager.durability(Durability::None).open().unwrap();
+    let chunks = (0..count).map(|n: u64| {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let files = [("f", url.clone())];
+        DataChunk {
+            id,
+            ..chunk(0, n..n + 1, files)
         }
     });
+    let task = manager.set_assignment(chunks);
+    task.wait_timeout(DEADLINE).unwrap().unwrap();
+    drop(manager);
+    server.upload("pages", "", dir.path());
     let chunks = list(&source(server.options()), "s3://pages/");
     assert_eq!(chunks.len() as u64, count);
     let opened = open(&source(server.options()), &chunks[17].files["f"]).unwrap();

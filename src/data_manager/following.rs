@@ -61,6 +61,8 @@ struct Shared {
     every: Duration,
     source: Arc<dyn DataSource>,
     cancel: CancelToken,
+    /// Held while an assignment begins, and by whoever stops following.
+    beginning: Mutex<()>,
     /// For a moment each; no IO under it.
     status: Mutex<Status>,
 }
@@ -88,6 +90,7 @@ impl AssignmentFollower {
             every,
             source: source.clone(),
             cancel: CancelToken::new(),
+            beginning: Mutex::new(()),
             status: Mutex::default(),
         });
         let task = core.spawn(follow(Arc::downgrade(core), shared.clone()));
@@ -109,6 +112,7 @@ impl AssignmentFollower {
 impl Drop for AssignmentFollower {
     fn drop(&mut self) {
         self.shared.cancel.cancel();
+        drop(self.shared.beginning.lock());
         self.task.cancel();
     }
 }
@@ -177,13 +181,15 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
     let document = AssignmentDocument::from_json(&bytes)
         .map_err(|error| error.with_url(redact_url(&shared.url)))?;
     drop(bytes);
-    // Whoever stopped following has the last word.
-    if shared.cancel.is_cancelled() {
-        return Ok((None, None));
-    }
     let chunks = document.chunks.len();
-    let mut assignment = OpenAssignment::begin(core);
+    let Some(mut assignment) = shared.begin(core) else {
+        return Ok((None, None));
+    };
     for chunk in document.chunks {
+        // What came in by then is wanted, and nothing is dropped.
+        if shared.cancel.is_cancelled() {
+            return Ok((None, None));
+        }
         assignment.push(chunk);
     }
     let refused = assignment.finish_unattended();
@@ -191,6 +197,14 @@ fn ask(core: &Arc<Core>, shared: &Shared, before: Option<&DocumentVersion>) -> R
 }
 
 impl Shared {
+    /// Begins an assignment, unless it was said before that nobody follows any more: whoever stopped
+    /// has the last word, and what he assigns then comes after this.
+    fn begin<'a>(&self, core: &'a Arc<Core>) -> Option<OpenAssignment<'a>> {
+        let _beginning = self.beginning.lock();
+        let stopped = self.cancel.is_cancelled();
+        (!stopped).then(|| OpenAssignment::begin(core))
+    }
+
     /// Keeps how it went, and tells the subscribers of what is new; the version, if there is one.
     fn note(&self, core: &Core, asked: Result<News, Error>) -> Option<DocumentVersion> {
         let mut status = self.status.lock();

@@ -291,7 +291,10 @@ impl DataManagerImpl {
     /// and [`AssignmentFailed`](Event::AssignmentFailed) says why. Between two documents the calls of
     /// this manager have the last word; a document that says the same again does not take it back.
     /// Until the follower is dropped it is woken for each question, and takes a thread of the blocking
-    /// pool while it asks. A document has at most 1 GiB.
+    /// pool while it asks. A document has at most 1 GiB. What is asked for this way is small beside the
+    /// chunks: the limit on bandwidth does not count it, and `every` holds whatever `Retry-After` says.
+    /// Where the source has dates only and no ETags, a document that is older than the one before may
+    /// go unseen.
     ///
     /// # Errors
     /// [`Refused`](crate::ErrorKind::Refused) if no source serves the URL, it declares a digest, or

@@ -51,7 +51,8 @@ impl CancelToken {
     }
 
     /// Runs `hook` when the token is cancelled (at once if it is), unless the returned
-    /// registration was dropped before. It must not block: it runs on a thread that polls tasks.
+    /// registration was dropped before. It must not block: it runs on a thread that polls
+    /// tasks, or on that of whoever shuts the manager down or stops following a document.
     pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> CancelHook {
         let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
         self.0.hooks.lock().push((key, Box::new(hook)));

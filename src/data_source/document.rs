@@ -28,6 +28,9 @@ pub(crate) struct DocumentVersion {
     xxh3: u64,
 }
 
+/// The bytes, if they are others than before; and their version, unless nothing was sent.
+type News = (Option<Vec<u8>>, Option<DocumentVersion>);
+
 impl DocumentReader<'_> {
     /// The document, if it is not the one of `version`; where the source cannot tell, it is read
     /// again and compared. And the version of what was read, also if that is the same by another
@@ -35,10 +38,7 @@ impl DocumentReader<'_> {
     ///
     /// # Errors
     /// What the source said, or that the document did not arrive whole.
-    pub(crate) fn read_unless(
-        &self,
-        version: Option<&DocumentVersion>,
-    ) -> Result<(Option<Vec<u8>>, Option<DocumentVersion>), Error> {
+    pub(crate) fn read_unless(&self, version: Option<&DocumentVersion>) -> Result<News, Error> {
         let mut request = OpenRequest::new(self.url, self.cancel).polled();
         if let Some(validator) = version.and_then(|version| version.validator.as_deref()) {
             request = request.unless(validator);

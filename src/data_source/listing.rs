@@ -208,9 +208,13 @@ impl Group {
         let ids = (&self.name.id, &self.dataset_id);
         let plain = self.files.iter().map(|(name, _)| (name.as_str(), None));
         let plain = fingerprint(ids, &self.name.block_range, plain) == self.name.fingerprint;
-        // The name stands for these files and no digests, or nobody can say.
-        if plain || !self.has_manifest {
+        // The name stands for these files and no digests.
+        if plain {
             return Ok(Some(vec![None; self.files.len()]));
+        }
+        // A file may be missing that is empty, or a digest was declared that nobody knows any more.
+        if !self.has_manifest {
+            return Ok(None);
         }
         let manifest = source.manifest(&format!("{}/{MANIFEST_NAME}", self.path))?;
         let read = manifest.and_then(|bytes| {

@@ -126,7 +126,8 @@ fn own_validator(headers: &HeaderMap, validator: &str) -> Result<Option<String>,
     }
     match said.iter().next() {
         Some(_) => Ok(Some(validator.to_owned())),
-        None if tag => Err(()),
+        // Where there was no tag before, one means that something has changed.
+        None if tag || headers.contains_key(header::ETAG) => Err(()),
         None => Ok(None),
     }
 }

@@ -66,9 +66,21 @@ fn list(entries: &[(String, u64)], manifest: &[u8]) -> Vec<DataChunk> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data_chunk::{fingerprint, hex_encode};
+
+    /// Of a chunk of these files, without digests.
+    fn chunk_dir(blocks: Range<u64>, id: u8, len: u64, generation: u64, files: &[&str]) -> String {
+        let ids = ([id; 32], [0xd5; 32]);
+        let files = files.iter().map(|name| (*name, None));
+        let fingerprint = fingerprint((&ids.0, &ids.1), &blocks, files);
+        let (Range { start, end }, id) = (blocks, hex_encode(&ids.0));
+        format!("chunk={start:020}-{end:020}-{id}-{len}-{generation}-{fingerprint:016x}")
+    }
 
     const DATASET: &str =
         "dataset_id=d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5d5";
@@ -77,11 +89,8 @@ mod tests {
         let dataset = prop_oneof![9 => Just(DATASET.to_owned()), 1 => ".{0,20}"];
         let chunk = (0u64..2, 0u64..3, 0u8..2, 0u64..4, 0u64..3).prop_map(
             |(start, end, id, len, generation)| {
-                let id = format!("{id:02x}").repeat(32);
-                format!(
-                    "chunk={start:020}-{end:020}-{id}-{len}-{generation}-{:016x}",
-                    0
-                )
+                let files: [&[&str]; 2] = [&["a"], &["a", "b"]];
+                chunk_dir(start..end, id, len, generation, files[usize::from(id)])
             },
         );
         let chunk = prop_oneof![9 => chunk, 1 => "chunk=.{0,20}"];
@@ -104,13 +113,7 @@ mod tests {
 
     #[test]
     fn something_is_listed() {
-        let chunk = format!(
-            "chunk={:020}-{:020}-{}-3-1-{:016x}",
-            0,
-            5,
-            "01".repeat(32),
-            0
-        );
+        let chunk = chunk_dir(0..5, 1, 3, 1, &["a", "b"]);
         let entries = [("a", 1), ("b", 2)];
         let entries = entries.map(|(name, len)| (format!("{DATASET}/{chunk}/{name}"), len));
         assert_eq!(list(&entries, b"").len(), 1);

@@ -162,6 +162,7 @@ impl Body for Watched {
         let count = self.body.copy_into(target, at, len);
         // None is no end: the rest is to be read.
         self.position += count as u64;
+        self.was_read |= count > 0;
         count
     }
 }

@@ -42,11 +42,13 @@ mod recollection;
 mod setting;
 mod tag;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -172,7 +174,7 @@ impl DataSource for MirrorSource {
             cancel: request.cancel(),
         };
         let ask = |place: &Place, url: &str| place.open(url, &rest, request);
-        let (mut opened, attempt) = rule.first_to_give(order, &wanted, ask)?;
+        let (mut opened, attempt) = rule.first_with_an_end(order, &wanted, ask)?;
         attempt.note_opened();
         let extent = (opened.start, opened.total);
         opened.reader = Box::new(Watched::new(
@@ -253,6 +255,33 @@ impl Rule {
         let polls = request.is_polled();
         order.sort_by_key(|place| (!polls && note.is_struck(*place), !goes_on(*place)));
         order.into()
+    }
+
+    /// Asks for a file whose end can be told from a cut; where no place has one, for any.
+    fn first_with_an_end(
+        self: &Arc<Self>,
+        order: VecDeque<usize>,
+        wanted: &Wanted<'_>,
+        ask: impl Fn(&Place, &str) -> Result<Opened, SourceError>,
+    ) -> Result<(Opened, Attempt), SourceError> {
+        let unframed = Cell::new(false);
+        let framed = |place: &Place, url: &str| {
+            let opened = ask(place, url)?;
+            if opened.total.is_none() && !opened.self_delimiting {
+                unframed.set(true);
+                let reason = "the body's end cannot be told from a cut";
+                let error = SourceError::transient(anyhow!(reason));
+                return Err(error.with_kind(ErrorKind::Protocol));
+            }
+            Ok(opened)
+        };
+        match self.first_to_give(order.clone(), wanted, framed) {
+            // Whoever asked may know the digest.
+            Err(_) if unframed.get() && !wanted.cancel.is_cancelled() => {
+                self.first_to_give(order, wanted, ask)
+            }
+            given => given,
+        }
     }
 
     /// Asks one place after the other, those that rest last. Says who gave it.

@@ -23,6 +23,10 @@ impl Prefix {
         if uri.query().is_some() || uri.fragment().is_some() {
             return Err("has a query or a fragment");
         }
+        // What follows the prefix could begin with slashes, and name a host then.
+        if uri.authority().is_none() {
+            return Err("has no `//` behind its scheme");
+        }
         if has_dots(uri.path().as_str()) {
             return Err("has `.` or `..` in its path");
         }
@@ -109,7 +113,7 @@ mod tests {
         assert!(is_below("s3://bucket/k", "s3://bucket"));
         assert!(!is_below("s3://bucket2/k", "s3://bucket"));
         assert!(is_below("file:///mnt/f", "file:///mnt/"));
-        assert!(is_below("mem:a/f", "mem:a"));
+        assert!(is_below("mem://a/f", "mem://a"));
     }
 
     #[test]
@@ -129,7 +133,15 @@ mod tests {
 
     #[test]
     fn bad_prefixes_are_refused() {
-        for text in ["", "data/", "http://a/?q", "http://a/#f", "http://a/../b"] {
+        for text in [
+            "",
+            "data/",
+            "mem:a",
+            "file:/mnt/",
+            "http://a/?q",
+            "http://a/#f",
+            "http://a/../b",
+        ] {
             assert!(Prefix::parse(text).is_err(), "{text:?}");
         }
         let prefix = Prefix::parse("http://u:p@A:80/x").unwrap();

@@ -349,3 +349,18 @@ fn a_list_comes_from_the_first_that_can_with_urls_that_have_alternates() {
     assert_eq!(list("mem://a/data/d/").unwrap().len(), 2);
     assert!(list("mem://a").is_err());
 }
+
+#[test]
+fn a_place_whose_files_the_kernel_copies_may_be_slow_too() {
+    let world = World::new();
+    world.fake.set("a", Act::ByKernel);
+    world.fake.set("b", Act::Give(b"x", None));
+    let target = tempfile::tempfile().unwrap();
+    for file in ["1", "2", "3"] {
+        let mut opened = world.open(file).unwrap();
+        assert_eq!(opened.reader.copy_into(&target, 0, 1), 1);
+    }
+    assert_eq!(world.fake.hosts(), "a a a");
+    world.read("4");
+    assert_eq!(world.fake.hosts(), "b");
+}

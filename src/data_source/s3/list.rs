@@ -212,7 +212,7 @@ fn distrust(reason: &'static str) -> SourceError {
 
 /// Whatever a service answers is survived.
 #[cfg(fuzzing)]
-#[expect(
+#[allow(
     unreachable_pub,
     reason = "the target in `fuzz/` reaches it, in its build"
 )]

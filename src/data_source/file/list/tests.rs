@@ -1,18 +1,21 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::data_chunk::fingerprint;
 use crate::data_source::DataSource;
 use crate::error::ErrorKind;
 
 const DATASET: &str = "dataset_id=0909090909090909090909090909090909090909090909090909090909090909";
 
 fn chunk(id: u8, start: u64, generation: u64) -> ChunkName {
+    let block_range = start..start + 10;
+    let files = [("a", None)].into_iter();
     ChunkName {
-        block_range: start..start + 10,
+        fingerprint: fingerprint((&[id; 32], &[9; 32]), &block_range, files),
+        block_range,
         id: [id; 32],
         len_bytes: 3,
         generation,
-        fingerprint: 1,
         unsynced: None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use super::*;
+use crate::data_source::Body;
 
 pub(super) type Ask = (String, u64, Option<String>);
 
@@ -17,6 +18,8 @@ pub(super) enum Act {
     /// The first bytes only, and then an error.
     Break(&'static [u8], usize, Option<&'static str>),
     Fail(fn() -> SourceError),
+    /// Ten bytes, of which the kernel copies one at a time.
+    ByKernel,
     /// Nonsense to a part, the whole otherwise.
     WholeOnly(&'static [u8]),
 }
@@ -119,6 +122,7 @@ impl DataSource for Fake {
                 let nonsense = SourceError::transient(anyhow::anyhow!("416"));
                 Err(nonsense.with_kind(ErrorKind::Protocol))
             }
+            Act::ByKernel => Ok(Opened::from_body(ByKernel).with_total(10)),
             Act::Fail(error) => Err(error()),
         }
     }
@@ -158,6 +162,20 @@ struct Broken;
 impl Read for Broken {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
         Err(std::io::Error::other("broke off"))
+    }
+}
+
+struct ByKernel;
+
+impl Read for ByKernel {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        unreachable!("the kernel copies all of it")
+    }
+}
+
+impl Body for ByKernel {
+    fn copy_into(&mut self, _: &std::fs::File, _: u64, _: usize) -> usize {
+        1
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use super::*;
+use crate::data_chunk::fingerprint;
 use crate::data_source::{DataSource, HttpOptions, ListRequest, S3Options, S3Source};
 
 const DATASET: &str = "dataset_id=0909090909090909090909090909090909090909090909090909090909090909";
@@ -51,12 +52,10 @@ fn page(keys: &[String], next: Option<&str>) -> String {
 }
 
 fn key(n: usize) -> String {
-    let id = "01".repeat(32);
-    format!(
-        "p/{DATASET}/chunk={n:020}-{:020}-{id}-1-{n}-{:016x}/a",
-        n + 1,
-        1
-    )
+    let (start, end, id) = (n as u64, n as u64 + 1, "01".repeat(32));
+    let files = [("a", None)].into_iter();
+    let fingerprint = fingerprint((&[1; 32], &[9; 32]), &(start..end), files);
+    format!("p/{DATASET}/chunk={start:020}-{end:020}-{id}-1-{n}-{fingerprint:016x}/a")
 }
 
 fn list(endpoint: &str) -> Result<usize, SourceError> {
@@ -275,8 +274,12 @@ fn a_page_that_drips_has_an_end() {
 fn a_manifest_without_measure_is_none() {
     let (endpoint, count) = serve(|n| match n {
         0 => {
-            let manifest = key(0).replace("/a", "/_chunk.json");
-            ok(&page(&[manifest, key(0), key(1)], None))
+            // A name that says that digests were declared.
+            let key_0 = key(0);
+            let (chunk, _) = key_0.rsplit_once('-').unwrap();
+            let [manifest, file] =
+                ["_chunk.json", "a"].map(|file| format!("{chunk}-{:016x}/{file}", 1));
+            ok(&page(&[manifest, file, key(1)], None))
         }
         _ => ok(&"x".repeat(2 << 20)),
     });
