@@ -15,7 +15,8 @@ use super::local::{Part, Progress, Refusal, Staging, Version};
 use super::rate::{RateFloor, RateWatch};
 use super::throttle::Lane;
 use super::{
-    Body, CancelToken, ChangedUnderWay, DataSource, OpenRequest, Opened, SourceError, Throttle,
+    Body, CancelToken, ChangedUnderWay, Copied, CopiesFrom, DataSource, OpenRequest, Opened,
+    SourceError, Throttle,
 };
 use crate::data_chunk::{FileSpec, redact_url};
 use crate::error::{Error, ErrorKind};
@@ -150,16 +151,20 @@ struct Copying<'a> {
     total: Option<u64>,
     buffer: Vec<u8>,
     lane: Lane<'a>,
-    /// The kernel copies, as long as it does.
-    by_kernel: bool,
 }
 
 impl Copying<'_> {
+    /// Out of what the kernel is asked to copy what comes next.
+    fn by_kernel(&self) -> Option<CopiesFrom> {
+        self.total.filter(|total| *total >= kernel::MIN_BYTES)?;
+        self.reader.copies_from()
+    }
+
     /// How many bytes may be taken at a time, and how many are still to come, as far as is known.
     fn room(&self, part: &Part) -> (usize, u64) {
-        let most = match self.by_kernel {
-            true => kernel::PIECE_BYTES,
-            false => self.buffer.len(),
+        let most = match self.by_kernel() {
+            Some(CopiesFrom::File) => kernel::PIECE_BYTES,
+            Some(CopiesFrom::Socket) | None => self.buffer.len(),
         };
         match self.total {
             Some(total) => (most, total.saturating_sub(part.len_bytes())),
@@ -313,7 +318,6 @@ impl Fetcher<'_> {
     ) -> Result<(), FetchFailure> {
         let expected = total.unwrap_or(u64::MAX).saturating_sub(part.len_bytes());
         let mut copying = Copying {
-            by_kernel: kernel::is_for(&*reader, total),
             reader,
             total,
             buffer: vec![
@@ -357,15 +361,14 @@ impl Fetcher<'_> {
         sums: &mut Checksums,
     ) -> Result<Piece, FetchFailure> {
         let asked = Instant::now();
-        if copying.by_kernel && left > 0 {
-            let count = self.copy_by_kernel(&mut *copying.reader, (room, left), part)?;
-            let waited = asked.elapsed();
+        if let Some(from) = copying.by_kernel().filter(|_| left > 0) {
+            let copied = self.copy_by_kernel(&mut *copying.reader, from, (room, left), part)?;
+            let Copied { count, waited } = copied;
             if count > 0 {
                 copying.lane.took(count);
                 self.sum_up(part, count, &mut copying.buffer, sums)?;
                 return Ok(Piece::Arrived { count, waited });
             }
-            copying.by_kernel = false;
         }
         let room = room.min(copying.buffer.len());
         let count = match copying.reader.read(&mut copying.buffer[..room]) {

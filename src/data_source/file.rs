@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail};
 use fluent_uri::Uri;
@@ -14,7 +14,10 @@ use percent_encoding::percent_decode_str;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, copy_file_range};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Body, ChangedUnderWay, DataSource, ListRequest, OpenRequest, Opened, SourceError};
+use super::{
+    Body, ChangedUnderWay, Copied, CopiesFrom, DataSource, ListRequest, OpenRequest, Opened,
+    SourceError,
+};
 use crate::data_chunk::DataChunk;
 use crate::error::ErrorKind;
 
@@ -93,6 +96,7 @@ impl DataSource for FileSource {
             file,
             at: start,
             was: Looks::of(&metadata),
+            by_kernel: true,
         };
         let mut opened = Opened::from_body(body)
             .starting_at(start)
@@ -117,6 +121,8 @@ struct FileBody {
     at: u64,
     /// As it was when it was opened.
     was: Looks,
+    /// The kernel copies it, as long as it does.
+    by_kernel: bool,
 }
 
 /// What a change of a file changes.
@@ -150,11 +156,12 @@ impl Read for FileBody {
 }
 
 impl Body for FileBody {
-    fn is_file(&self) -> bool {
-        true
+    fn copies_from(&self) -> Option<CopiesFrom> {
+        self.by_kernel.then_some(CopiesFrom::File)
     }
 
-    fn copy_into(&mut self, target: &File, mut at: u64, len: usize) -> usize {
+    fn copy_into(&mut self, target: &File, mut at: u64, len: usize) -> Copied {
+        let asked = Instant::now();
         let mut from = self.at;
         let mut copy = || copy_file_range(&self.file, Some(&mut from), target, Some(&mut at), len);
         let count = loop {
@@ -164,7 +171,9 @@ impl Body for FileBody {
             }
         };
         self.at += count as u64;
-        count
+        self.by_kernel = count > 0;
+        let waited = asked.elapsed();
+        Copied { count, waited }
     }
 }
 
@@ -347,13 +356,15 @@ mod tests {
             .reader;
         let target = tempfile::tempfile().unwrap();
         let mut done = match by_kernel {
-            true => body.copy_into(&target, 0, first),
+            true => body.copy_into(&target, 0, first).count,
             false => body.read(&mut vec![0; first]).unwrap(),
         };
         assert_eq!(done, first);
         change(&writer);
         if by_kernel {
-            done += body.copy_into(&target, first as u64, content.len() - first);
+            done += body
+                .copy_into(&target, first as u64, content.len() - first)
+                .count;
         }
         let rest = body.read_to_end(&mut Vec::new())?;
         Ok(done + rest)

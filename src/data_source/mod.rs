@@ -48,7 +48,7 @@ pub(crate) use local::{
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
 pub(crate) use mirrors::{MirrorSetting, MirrorSource, Rests};
 pub use opened::Opened;
-pub(crate) use opened::{Body, ChangedUnderWay};
+pub(crate) use opened::{Body, ChangedUnderWay, Copied, CopiesFrom};
 pub(crate) use rate::RateFloor;
 pub use request::{ListRequest, OpenRequest};
 #[cfg(feature = "s3")]

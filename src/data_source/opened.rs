@@ -4,20 +4,38 @@ use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// The bytes of an open file.
 pub(crate) trait Body: Read + Send {
-    /// Whether they are those of a file of this machine, so that the kernel may copy them.
-    fn is_file(&self) -> bool {
-        false
+    /// Out of what the kernel may be asked to copy the next bytes, if out of anything.
+    fn copies_from(&self) -> Option<CopiesFrom> {
+        None
     }
 
-    /// Has the kernel copy up to `len` of the next bytes to byte `at` of `target`; returns how many it
-    /// did, and 0 if they are to be read, for whatever reason.
-    fn copy_into(&mut self, target: &File, at: u64, len: usize) -> usize {
+    /// Has the kernel copy up to `len` of the next bytes to byte `at` of `target`; none if they are to
+    /// be read, for whatever reason.
+    fn copy_into(&mut self, target: &File, at: u64, len: usize) -> Copied {
         let (_, _, _) = (target, at, len);
-        0
+        Copied::default()
     }
+}
+
+/// What the kernel copies from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CopiesFrom {
+    /// A file of this machine, which may share its blocks with the copy.
+    File,
+    /// A connection.
+    Socket,
+}
+
+/// What the kernel copied.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Copied {
+    pub(crate) count: usize,
+    /// How long the source was waited for.
+    pub(crate) waited: Duration,
 }
 
 /// What a read of a [`Body`] fails with if the bytes before may be those of another content than

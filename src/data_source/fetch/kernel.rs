@@ -1,28 +1,23 @@
-//! Long files of this machine: the kernel copies them, without a way through our buffer, and where the
-//! file system can, copy and original share their blocks.
+//! What the kernel copies, without a way through our buffer: long files of this machine, which share
+//! their blocks with the copy where the file system can; and long bodies, out of their socket.
 //!
 //! The checksums are of what is in the copy, which is read back piece by piece. Whatever the kernel
 //! does not like, down to an error of one of the disks, is left to reading and writing: that tells whose
 //! it is.
 
 use super::{FetchFailure, Fetcher};
-use crate::data_source::Body;
 use crate::data_source::checksums::Checksums;
 use crate::data_source::local::Part;
+use crate::data_source::{Body, Copied, CopiesFrom};
 
 /// Of shorter files nothing is gained.
-const MIN_BYTES: u64 = 1 << 20;
+pub(super) const MIN_BYTES: u64 = 1 << 20;
 
 /// So much at a time: between two pieces a cancellation is seen, and progress told.
 pub(super) const PIECE_BYTES: usize = 8 << 20;
 
 /// Blocks are shared whole; of most file systems they have this size.
 const BLOCK_BYTES: u64 = 4096;
-
-/// Whether the kernel is to be asked for a file of `total` bytes.
-pub(super) fn is_for(body: &dyn Body, total: Option<u64>) -> bool {
-    total.is_some_and(|total| total >= MIN_BYTES) && body.is_file()
-}
 
 /// How many bytes to ask for from `at` on, if no more than `room` may come and `left` are left: the
 /// rest of a block or whole ones, so that what a limit on bandwidth cuts up is shared all the same.
@@ -40,17 +35,25 @@ fn up_to_a_boundary(at: u64, room: usize, left: u64) -> usize {
 }
 
 impl Fetcher<'_> {
-    /// Has the kernel append up to `room` of the `left` bytes that are still to come; 0 if they are
+    /// Has the kernel append up to `room` of the `left` bytes that are still to come; none if they are
     /// to be read.
     pub(super) fn copy_by_kernel(
         &self,
         body: &mut dyn Body,
+        from: CopiesFrom,
         (room, left): (usize, u64),
         part: &mut Part,
-    ) -> Result<usize, FetchFailure> {
-        let asked = up_to_a_boundary(part.len_bytes(), room, left);
-        let copied = part.append_by(asked, |file, at| body.copy_into(file, at, asked));
-        copied.map_err(|e| self.disk(e))
+    ) -> Result<Copied, FetchFailure> {
+        let asked = match from {
+            CopiesFrom::File => up_to_a_boundary(part.len_bytes(), room, left),
+            CopiesFrom::Socket => usize::try_from(left).map_or(room, |left| left.min(room)),
+        };
+        let mut copied = Copied::default();
+        let appended = part.append_by(asked, |file, at| {
+            copied = body.copy_into(file, at, asked);
+            copied.count
+        });
+        appended.map(|_| copied).map_err(|e| self.disk(e))
     }
 
     /// Takes the last `count` bytes of the copy into `sums`.

@@ -2,6 +2,7 @@
 //!
 //! What cancels a transfer breaks its agent's [`Line`], so an agent has one transfer at a time.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use super::reach;
 use super::redirect::{self, Way};
 use super::resolve::{LineResolver, Names};
 use crate::data_source::cancel::CancelHook;
-use crate::data_source::{CancelToken, SourceError};
+use crate::data_source::{CancelToken, Copied, CopiesFrom, SourceError};
 
 /// `ureq`'s own input buffer; the copy loop reads through it.
 const INPUT_BUFFER_BYTES: usize = 256 * 1024;
@@ -295,6 +296,20 @@ impl LeasedBody {
             straight.finish(&lease.agent.line);
         }
         lease.end(hook, &self.cancel);
+    }
+}
+
+impl crate::data_source::Body for LeasedBody {
+    fn copies_from(&self) -> Option<CopiesFrom> {
+        let copies = self.straight.as_ref().is_some_and(Straight::copies);
+        copies.then_some(CopiesFrom::Socket)
+    }
+
+    fn copy_into(&mut self, target: &File, at: u64, len: usize) -> Copied {
+        match &mut self.straight {
+            Some(straight) => straight.copy_into(target, at, len),
+            None => Copied::default(),
+        }
     }
 }
 

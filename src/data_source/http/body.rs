@@ -7,8 +7,10 @@
 //! socket. No byte behind the body is taken: the connection is as good for the next request as `ureq`
 //! would have left it, and goes to the agent's [`Tap`] for that.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +18,14 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use ureq::http::{Response, Version, header};
 use ureq::{Body, Timeout};
 
 use super::connect::{is_quiet, is_timeout};
 use super::line::Line;
+use super::splice::Pipe;
+use crate::data_source::Copied;
 
 /// Shorter bodies stay with `ureq`, most of them being in its buffer already.
 const STRAIGHT_MIN_BYTES: u64 = 512 * 1024;
@@ -130,6 +135,19 @@ pub(super) struct Straight {
     stall_timeout: Duration,
     /// What the socket is set to.
     read_timeout: Option<Duration>,
+    splicing: Splicing,
+    /// What was in the pipe when the file took no more.
+    leftover: VecDeque<u8>,
+    /// What the next read ends in.
+    failure: Option<io::Error>,
+}
+
+/// Whether the kernel may take the body out of the socket by itself.
+enum Splicing {
+    /// It was not tried yet.
+    Perhaps,
+    By(Pipe),
+    Never,
 }
 
 impl Straight {
@@ -148,6 +166,9 @@ impl Straight {
             drained: false,
             stall_timeout,
             read_timeout: None,
+            splicing: Splicing::Perhaps,
+            leftover: VecDeque::new(),
+            failure: None,
         })
     }
 
@@ -171,6 +192,12 @@ impl Straight {
                 }
             }
         }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        if !self.leftover.is_empty() {
+            return self.leftover.read(buffer);
+        }
         let most = usize::try_from(self.left_bytes).unwrap_or(usize::MAX);
         let room = buffer.len().min(most);
         if room == 0 {
@@ -183,6 +210,57 @@ impl Straight {
         }
         self.left_bytes -= count as u64;
         Ok(count)
+    }
+
+    /// Whether it is worth asking for a copy of what comes next.
+    pub(super) fn copies(&self) -> bool {
+        let nothing_else = self.failure.is_none() && self.leftover.is_empty();
+        self.drained && nothing_else && !matches!(self.splicing, Splicing::Never)
+    }
+
+    /// Has the kernel put what comes next to byte `at` of `target`; none if it is to be read.
+    pub(super) fn copy_into(&mut self, target: &File, at: u64, len: usize) -> Copied {
+        let len = usize::try_from(self.left_bytes).map_or(len, |left| left.min(len));
+        if !self.copies() || len == 0 {
+            return Copied::default();
+        }
+        let asked = Instant::now();
+        if matches!(self.splicing, Splicing::Perhaps) {
+            self.splicing = Pipe::new().map_or(Splicing::Never, Splicing::By);
+        }
+        let Splicing::By(pipe) = &mut self.splicing else {
+            return Copied::default();
+        };
+        if self.read_timeout != Some(self.stall_timeout) {
+            if self
+                .socket
+                .set_read_timeout(Some(self.stall_timeout))
+                .is_err()
+            {
+                return Copied::default();
+            }
+            self.read_timeout = Some(self.stall_timeout);
+        }
+        let came = match pipe.fill(&self.socket, len) {
+            Ok(came) => came,
+            Err(error) => {
+                // A read would wait once more. Of all else, a read tells what it is.
+                self.failure = (error == Errno::AGAIN).then(stalled);
+                return Copied::default();
+            }
+        };
+        let waited = asked.elapsed();
+        self.left_bytes -= came as u64;
+        let count = pipe.empty_into(target, at, came);
+        if count < came {
+            // Writing what is left tells what the file has against it.
+            match pipe.take(came - count) {
+                Ok(bytes) => self.leftover = bytes.into(),
+                Err(error) => self.failure = Some(error),
+            }
+            self.splicing = Splicing::Never;
+        }
+        Copied { count, waited }
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -208,7 +286,8 @@ impl Straight {
 
     /// The body was read to its end: its connection is for the agent's next request.
     pub(super) fn finish(self, line: &Line) {
-        if self.drained && self.left_bytes == 0 && self.keeps {
+        let all_read = self.left_bytes == 0 && self.leftover.is_empty();
+        if self.drained && all_read && self.keeps {
             line.tap.keep(self.socket);
         }
     }

@@ -10,7 +10,7 @@
 //! * `options`, `headers`, `proxy`: the settings, and what they mean for one origin.
 //! * `origin`, `redirect`, `reach`: whom a URL names, and where one may send us on to.
 //! * `agents`: an agent of `ureq`'s for each transfer, and the connections that are kept.
-//! * `body`: long bodies, which are read straight from the socket.
+//! * `body`, `splice`: long bodies, straight from the socket: read, or copied by the kernel.
 //! * `line`, `resolve`, `connect`: waiting, so that it can be broken off.
 //! * `status`, `meaning`: what an answer says, and what of that is believed.
 
@@ -28,6 +28,7 @@ mod proxy;
 mod reach;
 mod redirect;
 mod resolve;
+mod splice;
 mod status;
 #[cfg(feature = "s3")]
 mod unserved;
@@ -138,7 +139,7 @@ impl HttpSource {
         let framing = Framing::of(&response);
         let body = response.into_body().into_reader();
         let reader = LeasedBody::new(body, framing, lease, hook, request.cancel().clone());
-        let mut opened = Opened::new(reader).starting_at(meaning.start);
+        let mut opened = Opened::from_body(reader).starting_at(meaning.start);
         opened.total = meaning.total;
         opened.validator = meaning.validator;
         opened.self_delimiting = meaning.self_delimiting || self.agents.accepts_unframed();

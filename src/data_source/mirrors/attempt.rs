@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Rule;
 use super::breaker::{Pass, Sign};
-use crate::data_source::{Body, CancelToken};
+use crate::data_source::{Body, CancelToken, Copied, CopiesFrom};
 
 /// Leave to ask a place; says how it ended when it is dropped, if not before.
 pub(super) struct Attempt {
@@ -154,16 +154,16 @@ impl Read for Watched {
 }
 
 impl Body for Watched {
-    fn is_file(&self) -> bool {
-        self.body.is_file()
+    fn copies_from(&self) -> Option<CopiesFrom> {
+        self.body.copies_from()
     }
 
-    fn copy_into(&mut self, target: &File, at: u64, len: usize) -> usize {
-        let count = self.body.copy_into(target, at, len);
+    fn copy_into(&mut self, target: &File, at: u64, len: usize) -> Copied {
+        let copied = self.body.copy_into(target, at, len);
         // None is no end: the rest is to be read.
-        self.position += count as u64;
-        self.was_read |= count > 0;
-        count
+        self.position += copied.count as u64;
+        self.was_read |= copied.count > 0;
+        copied
     }
 }
 

@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
 use std::sync::mpsc;
 
 use super::*;
@@ -210,4 +211,125 @@ fn a_long_body_that_stalls_is_cancelled() {
         let read = waits.join().unwrap();
         assert!(read.is_err() && started.elapsed() < Duration::from_secs(1));
     });
+}
+
+/// Copies into `target` what the kernel does, and reads the rest: all of it, and how much was copied.
+fn copy(opened: Opened, target: &File) -> io::Result<(Vec<u8>, usize)> {
+    let (mut body, mut copied, mut rest) = (opened.reader, 0, Vec::new());
+    let mut buffer = vec![0; 100_000];
+    loop {
+        if rest.is_empty() && body.copies_from().is_some() {
+            let count = body.copy_into(target, copied as u64, 100_000).count;
+            copied += count;
+            if count > 0 {
+                continue;
+            }
+        }
+        // What comes before the first copy goes in front of it.
+        match body.read(&mut buffer)? {
+            0 => break,
+            count if copied == 0 && body.copies_from().is_some() => {
+                target.write_all_at(&buffer[..count], 0)?;
+                copied = count;
+            }
+            count => rest.extend_from_slice(&buffer[..count]),
+        }
+    }
+    let mut bytes = vec![0; copied];
+    target.read_exact_at(&mut bytes, 0)?;
+    bytes.append(&mut rest);
+    Ok((bytes, copied))
+}
+
+fn serve_long() -> String {
+    let long = content();
+    let (url, _) = serve(move |stream| {
+        send(stream, &head(long.len(), ""), &long);
+        true
+    });
+    url
+}
+
+/// Reads until the kernel may copy.
+fn drained(mut opened: Opened) -> (Opened, Vec<u8>) {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 100_000]);
+    while opened.reader.copies_from().is_none() {
+        let count = opened.reader.read(&mut buffer).unwrap();
+        assert!(count > 0, "it never may");
+        bytes.extend_from_slice(&buffer[..count]);
+    }
+    (opened, bytes)
+}
+
+#[test]
+fn the_kernel_copies_what_the_buffer_of_the_client_has_not() {
+    let source = HttpSource::new(HttpOptions::default());
+    let (url, cancel) = (serve_long(), CancelToken::new());
+    for _ in 0..2 {
+        let (opened, mut bytes) = drained(open(&source, &url, &cancel));
+        let target = tempfile::tempfile().unwrap();
+        let (rest, copied) = copy(opened, &target).unwrap();
+        assert!(copied > LONG_BYTES / 2, "{copied}");
+        bytes.extend(rest);
+        assert!(bytes == content());
+    }
+}
+
+/// One that is full, or takes nothing at all: what was on its way is read, and none of it is lost.
+#[test]
+fn what_a_file_does_not_take_is_read() {
+    let source = HttpSource::new(HttpOptions::default());
+    let (url, cancel) = (serve_long(), CancelToken::new());
+    for room in [0, 1, 100_000, 150_000, 1_000_001] {
+        let flags = rustix::fs::MemfdFlags::ALLOW_SEALING;
+        let target = File::from(rustix::fs::memfd_create("target", flags).unwrap());
+        target.set_len(room).unwrap();
+        rustix::fs::fcntl_add_seals(&target, rustix::fs::SealFlags::GROW).unwrap();
+        let (mut opened, mut bytes) = drained(open(&source, &url, &cancel));
+        let mut copied = 0;
+        while opened.reader.copies_from().is_some() {
+            let count = opened.reader.copy_into(&target, copied, 100_000).count;
+            copied += count as u64;
+            if count == 0 {
+                break;
+            }
+        }
+        assert!(copied <= room, "{copied} of {room}");
+        let mut taken = vec![0; copied as usize];
+        target.read_exact_at(&mut taken, 0).unwrap();
+        bytes.extend(taken);
+        opened.reader.read_to_end(&mut bytes).unwrap();
+        assert!(bytes == content(), "{room}");
+    }
+}
+
+#[test]
+fn a_copy_that_stalls_or_breaks_off_is_an_error() {
+    let long = content();
+    let (url, _) = serve(move |stream| {
+        send(stream, &head(LONG_BYTES, ""), &long[..LONG_BYTES / 2]);
+        // Until the client goes away.
+        let _ = stream.read(&mut [0; 1]);
+        false
+    });
+    let options = HttpOptions {
+        stall_timeout: Duration::from_secs(3),
+        ..HttpOptions::default()
+    };
+    let (source, cancel) = (HttpSource::new(options), CancelToken::new());
+    let (opened, _) = drained(open(&source, &url, &cancel));
+    let started = Instant::now();
+    let error = copy(opened, &tempfile::tempfile().unwrap()).unwrap_err();
+    let took = started.elapsed();
+    assert!(
+        took >= Duration::from_millis(2900) && took < Duration::from_millis(5500),
+        "{took:?}: {error}"
+    );
+    let long = content();
+    let (url, _) = serve(move |stream| {
+        send(stream, &head(LONG_BYTES, ""), &long[..LONG_BYTES / 2]);
+        false
+    });
+    let (opened, _) = drained(open(&source, &url, &cancel));
+    assert!(copy(opened, &tempfile::tempfile().unwrap()).is_err());
 }

@@ -1,5 +1,6 @@
 //! Places that do as they are told, and a clock that is set by hand.
 
+use crate::data_source::Copied;
 use std::collections::HashMap;
 use std::io::Read;
 
@@ -174,8 +175,9 @@ impl Read for ByKernel {
 }
 
 impl Body for ByKernel {
-    fn copy_into(&mut self, _: &std::fs::File, _: u64, _: usize) -> usize {
-        1
+    fn copy_into(&mut self, _: &std::fs::File, _: u64, count: usize) -> Copied {
+        let waited = Duration::ZERO;
+        Copied { count, waited }
     }
 }
 
