@@ -16,7 +16,14 @@ use crate::options::{Options, Place};
 
 const RAW: &str = "raw-256";
 const CURL: &str = "curl";
-const USUAL: [&str; 5] = [RAW, "splice-256", "library", "library-sha256", CURL];
+const USUAL: [&str; 6] = [
+    RAW,
+    "splice-256",
+    "library",
+    "library-4",
+    "library-sha256",
+    CURL,
+];
 
 /// The variable of the environment in which a process finds the digest of a file.
 pub(crate) const SHA256: &str = "FETCH_SHA256";

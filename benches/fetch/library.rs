@@ -15,10 +15,11 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Files of a chunk.
 const FILES: usize = 5;
 
-pub(crate) fn run(digest: bool, place: &Place) -> anyhow::Result<()> {
+pub(crate) fn run(slots: usize, digest: bool, place: &Place) -> anyhow::Result<()> {
     let manager = DataManagerImpl::builder()
         .data_dir(&place.dir)
         .durability(Durability::None)
+        .slots(slots)
         .open()?;
     // It comes by argument or environment in no time; to compute it here is not to be measured.
     let fragment = match digest {

@@ -46,7 +46,7 @@ fn main() -> anyhow::Result<()> {
             contest::run(&options, &nginx)?;
         }
         Some(Command::Child(job, place)) => match job {
-            Job::Library { digest } => library::run(digest, &place)?,
+            Job::Library { slots, digest } => library::run(slots, digest, &place)?,
             Job::Raw(way) => raw::run(way, &place)?,
         },
     }

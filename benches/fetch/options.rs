@@ -48,6 +48,7 @@ pub(crate) struct Place {
 pub(crate) enum Job {
     /// With the SHA-256 of each file declared or not.
     Library {
+        slots: usize,
         digest: bool,
     },
     Raw(Way),
@@ -108,9 +109,12 @@ pub(crate) fn from_command_line() -> anyhow::Result<Option<Command>> {
 
 /// What a process of that name does.
 pub(crate) fn job_of(name: &str) -> Option<Job> {
+    let library = |slots, digest| Job::Library { slots, digest };
     match name {
-        "library" => return Some(Job::Library { digest: false }),
-        "library-sha256" => return Some(Job::Library { digest: true }),
+        "library" => return Some(library(8, false)),
+        // As many connections as the loops have threads.
+        "library-4" => return Some(library(4, false)),
+        "library-sha256" => return Some(library(8, true)),
         _ => {}
     }
     let (kind, kib) = name.split_once('-')?;
