@@ -98,7 +98,7 @@ impl Place {
                 "cargo doc --open",
                 "the documentation; ARCHITECTURE.md tells how it works",
             ),
-            ("cargo test", "the tests"),
+            ("cargo test --all-features", "the tests"),
         ] {
             println!("  # {purpose}\n  {command}");
         }

@@ -18,12 +18,24 @@
 
 use std::collections::HashMap;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+
 use super::SourceError;
 use super::local::{ChunkName, declared_digests, parse_dataset_dir};
 use crate::data_chunk::{
     ChunkSpec, DataChunk, DatasetId, MANIFEST_NAME, Sha256Digest, check_file_name, fingerprint,
     hex_encode,
 };
+
+/// What is encoded in the path of a listed URL: all but what stands for itself (RFC 3986, section 2.3),
+/// the slash, and the sign that is in each directory's name.
+pub(super) const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'=')
+    .remove(b'/');
 
 /// A chunk with more files is none of ours.
 const MAX_FILES: usize = 10_000;

@@ -7,26 +7,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_encode;
 
 use super::{FileSource, io_error, open_real, path_of};
 use crate::data_chunk::{ChunkId, DataChunk};
-use crate::data_source::listing::{Listed, Listing};
+use crate::data_source::listing::{Listed, Listing, SPECIAL};
 use crate::data_source::local::{
     ChunkName, Generation, is_this_boot, parse_dataset_dir, parse_tombstone, tombstone_dirs,
 };
 use crate::data_source::{CancelToken, ListRequest, SourceError};
 
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
-/// What stands for itself in a URL's path (RFC 3986, section 2.3), the slash, and what our own
-/// directories are called.
-const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'=')
-    .remove(b'/');
 
 impl FileSource {
     /// Names only, but for the manifests of chunks with declared digests. Links are not followed

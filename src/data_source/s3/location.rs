@@ -2,22 +2,14 @@
 
 use anyhow::{Context, anyhow, bail};
 use fluent_uri::Uri;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
+
+use crate::data_source::listing::SPECIAL;
 
 /// The longest key that S3 takes.
 const MAX_KEY_BYTES: usize = 1024;
 /// The longest name that a bucket may have, counting those of old.
 const MAX_BUCKET_BYTES: usize = 255;
-
-/// What stands for itself in a URL's path (RFC 3986, section 2.3), the slash, and what is in each
-/// directory's name.
-const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'=')
-    .remove(b'/');
 
 /// A bucket and a key in it, or the prefix of some.
 #[derive(Clone, Debug, PartialEq, Eq)]
