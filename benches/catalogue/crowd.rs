@@ -58,7 +58,7 @@ fn gain(questions: &[Vec<Question>], ask: impl Fn(Question) -> bool + Sync) -> f
         };
         let questions = questions.iter().map(Vec::as_slice);
         let readers: Vec<_> = questions.map(reader).collect();
-        let each = readers.into_iter().map(|reader| reader.join());
+        let each = readers.into_iter().map(thread::ScopedJoinHandle::join);
         each.map(|nanos| nanos.unwrap_or(f64::NAN)).collect()
     });
     together.iter().map(|nanos| alone / nanos).sum()

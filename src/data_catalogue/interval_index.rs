@@ -16,7 +16,8 @@ use self::node::Node;
 use crate::data_chunk::ChunkId;
 
 mod node;
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;
 
 /// A map from `(start, id)` to a value, each with the half-open block range `start..end`.
@@ -90,7 +91,8 @@ impl<V> IntervalIndex<V> {
     }
 
     /// The value of the entry with this start and id.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(not(loom))]
+    #[cfg(test)]
     pub(crate) fn get(&self, start: u64, id: &ChunkId) -> Option<&V> {
         self.root.get(start, id)
     }
@@ -166,7 +168,8 @@ impl<V> IntervalIndex<V> {
     }
 
     /// All entries in block order.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(not(loom))]
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> Covering<'_, V> {
         // Every range has a block, and the greatest block that one can have is `u64::MAX - 1`.
         self.covering(0..u64::MAX)

@@ -13,8 +13,6 @@
 
 mod guard;
 mod interval_index;
-#[cfg(all(test, loom))]
-mod models;
 mod summary;
 mod sync;
 
@@ -308,5 +306,6 @@ fn gaps(chunks: &[ChunkGuard], blocks: Range<u64>) -> Vec<Range<u64>> {
     missing
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;

@@ -19,7 +19,8 @@ use std::ops::Range;
 
 use crate::data_chunk::ChunkId;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod check;
 
 /// A node that reaches this many rows is split. Of 16, 32, 64 and 128, 64 was the fastest at a
@@ -108,7 +109,8 @@ impl<V> Node<V> {
         }
     }
 
-    #[cfg(all(test, not(loom)))]
+    #[cfg(not(loom))]
+    #[cfg(test)]
     pub(super) fn get(&self, start: u64, id: &ChunkId) -> Option<&V> {
         match self {
             Self::Leaf(rows) => Some(rows.item(rows.search(start, id).ok()?)),

@@ -12,3 +12,6 @@ pub mod data_chunk;
 pub mod io_operation;
 #[path = "../../../src/tasks_manager/mod.rs"]
 pub mod tasks_manager;
+
+#[cfg(test)]
+mod models;

@@ -14,7 +14,7 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
-use super::{DataCatalogue, Held};
+use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkFile, ChunkId, DatasetId};
 use crate::tasks_manager::models::{Bound, explore};
 
