@@ -14,8 +14,6 @@ use crate::world::{Question, World};
 const QUESTIONS: usize = 500_000;
 /// Readers that ask at the same time.
 const READERS: usize = 2;
-/// How often the writer wakes in a second.
-const TURNS: u32 = 1000;
 
 pub(crate) fn run(options: &Options) {
     for datasets in &options.datasets {
@@ -116,21 +114,26 @@ fn times(world: &World, questions: &[Question]) -> Vec<u32> {
     times
 }
 
-/// Retracts chunks and publishes them again, so many a second, until it is told to stop; how many.
+/// Retracts chunks and publishes them again, so many a second and evenly, until it is told to stop; how
+/// many.
 fn write(world: &World, changes: u32, stop: &AtomicBool) -> u32 {
     let mut rng = fastrand::Rng::with_seed(3);
-    let (begun, mut done, mut turn) = (Instant::now(), 0, 0);
-    let each_turn = changes.div_ceil(TURNS) + changes % 2;
+    let (begun, mut done) = (Instant::now(), 0);
     while !stop.load(Ordering::Relaxed) {
-        for _ in 0..each_turn.div_ceil(2) {
-            let held = world.chunk(rng.usize(..world.chunks()));
-            drop(world.catalogue.retract(held.id()));
-            drop(world.catalogue.publish(held));
-            done += 2;
-        }
-        turn += 1;
-        let next = begun + Duration::from_secs(1) / TURNS * turn;
-        thread::sleep(next.saturating_duration_since(Instant::now()));
+        let held = world.chunk(rng.usize(..world.chunks()));
+        drop(world.catalogue.retract(held.id()));
+        await_turn(begun, done + 1, changes);
+        drop(world.catalogue.publish(held));
+        done += 2;
+        await_turn(begun, done, changes);
     }
     done
+}
+
+/// Awake, since no sleep is as short as the time between two changes.
+fn await_turn(begun: Instant, turn: u32, changes: u32) {
+    let turn = begun + Duration::from_secs_f64(f64::from(turn) / f64::from(changes));
+    while Instant::now() < turn {
+        std::hint::spin_loop();
+    }
 }

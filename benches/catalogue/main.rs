@@ -34,6 +34,7 @@ fn main() -> anyhow::Result<()> {
             Part::Lookups => lookups::run(&options),
             Part::Crowd => crowd::run(&options),
             Part::Memory => memory::run(&options)?,
+            Part::MemoryOnce => memory::once(&options)?,
             Part::Growth => growth::run(&options)?,
         }
     }

@@ -30,6 +30,8 @@ pub(crate) enum Part {
     Lookups,
     Crowd,
     Memory,
+    /// What the processes do that `Memory` starts.
+    MemoryOnce,
     Growth,
 }
 
@@ -65,6 +67,7 @@ impl Options {
                 "lookups" => options.parts.push(Part::Lookups),
                 "crowd" => options.parts.push(Part::Crowd),
                 "memory" => options.parts.push(Part::Memory),
+                "memory-once" => options.parts.push(Part::MemoryOnce),
                 "growth" => options.parts.push(Part::Growth),
                 "--chunks" => options.chunks = value()?.parse::<usize>()?.max(1000),
                 "--datasets" => options.datasets = vec![value()?.parse::<usize>()?.max(1)],

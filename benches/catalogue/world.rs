@@ -13,12 +13,17 @@ use data_manager::data_chunk::{ChunkFile, ChunkId, DatasetId};
 pub(crate) const BLOCKS: u64 = 100;
 
 /// What a manager's catalogue holds, without a disk: it looks at a flag of its own when it is found.
+#[repr(C)]
 struct Chunk {
+    was_found: AtomicBool,
     dataset_id: DatasetId,
     id: ChunkId,
     blocks: Range<u64>,
-    was_found: AtomicBool,
 }
+
+/// Of memory for each: with its two counts, and what the allocator adds.
+pub(crate) const CHUNK_BYTES: usize =
+    (size_of::<Chunk>() + 2 * size_of::<usize>() + 8).next_multiple_of(16);
 
 impl Held for Chunk {
     fn id(&self) -> &ChunkId {
@@ -71,6 +76,8 @@ pub(crate) struct World {
     pub(crate) datasets: Vec<DatasetId>,
     /// For each dataset, the end of each chunk by its start.
     pub(crate) bare: Vec<BTreeMap<u64, u64>>,
+    /// The same with the dataset in the key.
+    pub(crate) bare_whole: BTreeMap<(DatasetId, u64), u64>,
     chunks: usize,
 }
 
@@ -81,6 +88,8 @@ impl World {
         for n in order(chunks) {
             let range = world.blocks(n);
             world.bare[n % datasets].insert(range.start, range.end);
+            let key = (world.datasets[n % datasets], range.start);
+            world.bare_whole.insert(key, range.end);
         }
         world
     }
@@ -91,6 +100,7 @@ impl World {
             catalogue: DataCatalogue::new(),
             datasets: (0..datasets).map(|n| id(u64::MAX - n as u64)).collect(),
             bare: vec![BTreeMap::new(); datasets],
+            bare_whole: BTreeMap::new(),
             chunks,
         };
         for n in order(chunks) {
@@ -141,5 +151,12 @@ impl World {
     pub(crate) fn find_bare(&self, (dataset, block): Question) -> bool {
         let before = self.bare[dataset].range(..=block).next_back();
         before.is_some_and(|(_, end)| block < *end)
+    }
+
+    /// The same to one tree of all datasets.
+    pub(crate) fn find_bare_whole(&self, (dataset, block): Question) -> bool {
+        let dataset = self.datasets[dataset];
+        let before = self.bare_whole.range(..=(dataset, block)).next_back();
+        before.is_some_and(|((of, _), end)| *of == dataset && block < *end)
     }
 }

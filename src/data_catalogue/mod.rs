@@ -96,16 +96,26 @@ impl DataCatalogue {
     /// at one instant; a longer one has every chunk that is visible all the while, and says what is
     /// missing beside the chunks in it.
     pub fn cover(&self, dataset_id: &DatasetId, blocks: Range<u64>) -> RangeCover {
-        let mut chunks: Vec<ChunkGuard> = Vec::new();
+        let mut cover = RangeCover::default();
+        let mut covered_to = blocks.start;
         loop {
-            let slice = self.slice_of_cover(dataset_id, &blocks, chunks.last());
+            let slice = self.slice_of_cover(dataset_id, &blocks, cover.chunks.last());
             let is_last = slice.len() < SLICE;
-            chunks.extend(slice.into_iter().map(ChunkGuard::new));
+            for (range, held) in slice {
+                if range.start > covered_to {
+                    cover.missing.push(covered_to..range.start);
+                }
+                covered_to = covered_to.max(range.end);
+                cover.chunks.push(ChunkGuard::new(held));
+            }
             if is_last {
-                let missing = gaps(&chunks, blocks);
-                return RangeCover { chunks, missing };
+                break;
             }
         }
+        if covered_to < blocks.end {
+            cover.missing.push(covered_to..blocks.end);
+        }
+        cover
     }
 
     /// What comes behind the last chunk of the slice before.
@@ -114,7 +124,7 @@ impl DataCatalogue {
         dataset_id: &DatasetId,
         blocks: &Range<u64>,
         last: Option<&ChunkGuard>,
-    ) -> Vec<Arc<dyn Held>> {
+    ) -> Vec<(Range<u64>, Arc<dyn Held>)> {
         let registry = self.registry.read();
         let Some(index) = registry.datasets.get(dataset_id) else {
             return Vec::new();
@@ -125,7 +135,13 @@ impl DataCatalogue {
                 index.covering_after(blocks.clone(), (last.block_range().start, last.id()))
             }
         };
-        rest.take(SLICE).map(|(_, _, held)| held.clone()).collect()
+        let found: Vec<_> = rest.take(SLICE).collect();
+        // Each chunk lies elsewhere in memory. A look waits for no other look, but each change of a count
+        // waits for the one before: so all of them are fetched first, at the same time.
+        let counts = found.iter().map(|(_, _, held)| Arc::strong_count(held));
+        std::hint::black_box(counts.sum::<usize>());
+        let hold = |(range, _, held): (Range<u64>, &ChunkId, &Arc<dyn Held>)| (range, held.clone());
+        found.into_iter().map(hold).collect()
     }
 
     /// The parts of `blocks` that no visible chunk holds, in block order. O(log n) for each.
@@ -138,7 +154,10 @@ impl DataCatalogue {
         loop {
             let (slice, more) = match self.registry.read().datasets.get(dataset_id) {
                 Some(index) => index.missing(rest.clone(), SLICE),
-                None => (gaps(&[], rest.clone()), None),
+                None => (
+                    Vec::from_iter((!rest.is_empty()).then(|| rest.clone())),
+                    None,
+                ),
             };
             missing.extend(slice);
             match more {
@@ -183,20 +202,23 @@ impl DataCatalogue {
     /// the while is in the list, one that is invisible all the while is not.
     pub fn ids(&self) -> Vec<ChunkId> {
         let mut ids = Vec::with_capacity(self.len());
-        let mut from = Bound::Unbounded;
+        // From both ends: the one waits for its memory while the other has it.
+        let mut from_behind: Vec<ChunkId> = Vec::with_capacity(ids.capacity() / 2);
         loop {
-            let before = ids.len();
-            {
-                let registry = self.registry.read();
-                let rest = registry.by_id.range::<ChunkId, _>((from, Bound::Unbounded));
-                ids.extend(rest.take(SLICE).map(|(id, _)| *id));
+            let edge =
+                |id: Option<&ChunkId>| id.map_or(Bound::Unbounded, |id| Bound::Excluded(*id));
+            let between = (edge(ids.last()), edge(from_behind.last()));
+            let registry = self.registry.read();
+            let mut rest = registry.by_id.range::<ChunkId, _>(between);
+            for _ in 0..SLICE / 2 {
+                ids.extend(rest.next().map(|(id, _)| *id));
+                let Some((id, _)) = rest.next_back() else {
+                    drop(registry);
+                    ids.extend(from_behind.into_iter().rev());
+                    return ids;
+                };
+                from_behind.push(*id);
             }
-            if ids.len() < before + SLICE {
-                return ids;
-            }
-            from = ids
-                .last()
-                .map_or(Bound::Unbounded, |last| Bound::Excluded(*last));
         }
     }
 
@@ -231,6 +253,7 @@ impl DataCatalogue {
     /// If the chunk has no block; nothing has changed then.
     pub fn publish(&self, held: Arc<dyn Held>) -> Option<Arc<dyn Held>> {
         assert!(!held.block_range().is_empty(), "a chunk holds a block");
+        self.registry.read().warm_up(&*held);
         let mut registry = self.registry.write();
         let replaced = registry.remove(held.id());
         registry.insert(held);
@@ -240,6 +263,10 @@ impl DataCatalogue {
     /// Makes a chunk invisible and returns what the catalogue held of it, to be dropped without holding
     /// a lock. O(log n).
     pub fn retract(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
+        {
+            let registry = self.registry.read();
+            registry.warm_up(&**registry.by_id.get(chunk_id)?);
+        }
         self.registry.write().remove(chunk_id)
     }
 
@@ -272,6 +299,15 @@ impl Registry {
         Registry { by_id, datasets }
     }
 
+    /// Reads what a change of this chunk is about to read, so that readers wait for it for a shorter
+    /// time.
+    fn warm_up(&self, held: &dyn Held) {
+        std::hint::black_box(self.by_id.contains_key(held.id()));
+        if let Some(index) = self.datasets.get(held.dataset_id()) {
+            index.warm_up(held.block_range().start, held.id());
+        }
+    }
+
     fn insert(&mut self, held: Arc<dyn Held>) {
         let index = self.datasets.entry(*held.dataset_id()).or_default();
         index.insert(held.block_range().clone(), *held.id(), held.clone());
@@ -288,22 +324,6 @@ impl Registry {
         }
         Some(held)
     }
-}
-
-/// The parts of `blocks` that none of `chunks` holds, which are in the order of their starts.
-fn gaps(chunks: &[ChunkGuard], blocks: Range<u64>) -> Vec<Range<u64>> {
-    let mut missing = Vec::new();
-    let mut covered_to = blocks.start;
-    for range in chunks.iter().map(ChunkGuard::block_range) {
-        if range.start > covered_to {
-            missing.push(covered_to..range.start);
-        }
-        covered_to = covered_to.max(range.end);
-    }
-    if covered_to < blocks.end {
-        missing.push(covered_to..blocks.end);
-    }
-    missing
 }
 
 #[cfg(not(loom))]

@@ -13,15 +13,18 @@ use crate::data_chunk::{ChunkFile, ChunkId, DatasetId};
 use crate::data_source::{DirLock, StoredChunk};
 
 /// A chunk that is visible or referred to. Dropping the last `Arc` of it is its release.
+///
+/// In this order, so that the first field is beside the count of references.
+#[repr(C)]
 pub(super) struct HeldChunk {
+    /// Somebody found it. A lookup has just fetched the count of references from memory; what `stored`
+    /// knows of it is elsewhere, and would have to be fetched too.
+    was_found: AtomicBool,
     stored: StoredChunk,
     releases: Arc<Releases>,
     /// Where chunks go that are found before they were checked. Each goes there once, so the queue
     /// needs no other bound.
     found: Sender<StoredChunk>,
-    /// Somebody found it. Beside the count of references, which a lookup has just fetched from memory; what
-    /// `stored` knows of it is elsewhere, and would have to be fetched too.
-    was_found: AtomicBool,
     /// Keeps the data directory ours for as long as somebody reads from it.
     _directory: Arc<DirLock>,
 }
@@ -34,10 +37,10 @@ impl HeldChunk {
         directory: Arc<DirLock>,
     ) -> Self {
         HeldChunk {
+            was_found: AtomicBool::new(false),
             stored,
             releases,
             found,
-            was_found: AtomicBool::new(false),
             _directory: directory,
         }
     }

@@ -39,6 +39,9 @@ const LOW: usize = WIDTH * 7 / 16;
 /// leave behind them, so that what comes in later does not split nodes at once.
 const FILL: usize = WIDTH - MIN;
 
+/// How many rows a guess may be off by: with the rows around them, two or three lines of memory.
+const GUESS_MARGIN: usize = 2;
+
 /// A tree of rows. With at least `MIN` children a node, no recursion goes deeper than 16.
 #[derive(Debug)]
 pub(super) enum Node<V> {
@@ -138,22 +141,23 @@ impl<V> Node<V> {
         }
     }
 
-    /// The last entry, by `(start, id)`, that covers `block`, as its leaf and row.
+    /// The last entry, by `(start, id)`, that covers `block`, as its leaf and row. `within`: about where
+    /// the blocks of this node are; what it is only makes a difference to the time.
     ///
     /// The only child that may contain the block and yet disappoint is the last one that starts at
     /// or before it, since some starts in there may be behind it. So two paths are read at most.
-    ///
-    /// A scan, not a binary search, whose every step waits for the memory that the step before
-    /// chose: at a million entries the scan takes two thirds of the time.
-    pub(super) fn last_covering(&self, block: u64) -> Option<(&Rows<V>, usize)> {
-        let rows_from_last = self.ranges().iter().enumerate().rev();
-        let mut candidates = rows_from_last
-            .filter(|(_, range)| range.contains(&block))
-            .map(|(row, _)| row);
+    pub(super) fn last_covering(
+        &self,
+        block: u64,
+        within: &Range<u64>,
+    ) -> Option<(&Rows<V>, usize)> {
+        let ranges = self.ranges();
+        let before = started(ranges, block, within);
+        let mut candidates = (0..before).rev().filter(|row| ranges[*row].end > block);
         match self {
             Self::Leaf(rows) => candidates.next().map(|row| (rows, row)),
             Self::Inner(rows) => {
-                candidates.find_map(|row| rows.item(row).node.last_covering(block))
+                candidates.find_map(|row| rows.item(row).node.last_covering(block, &ranges[row]))
             }
         }
     }
@@ -456,6 +460,32 @@ impl<T> Rows<T> {
             solid_from: solid,
         }
     }
+}
+
+/// How many of the ranges, which are in the order of their starts, start at or before `block`.
+///
+/// The place is guessed from where the block lies in `within`: chunks of one dataset mostly have about as many
+/// blocks each, and then the first look finds it, in a line of memory that was known before any other of
+/// the node was read. A search by halves, whose every step waits for the memory that the step before chose,
+/// comes where the guess was wrong.
+fn started(ranges: &[Range<u64>], block: u64, within: &Range<u64>) -> usize {
+    let len = ranges.len();
+    let share = block.saturating_sub(within.start) as f64 / (within.end - within.start) as f64;
+    let guess = ((share * len as f64) as usize).min(len.saturating_sub(1));
+    let near = guess.saturating_sub(GUESS_MARGIN)..(guess + GUESS_MARGIN + 1).min(len);
+    let is_behind = |row: usize| ranges[row].start > block;
+    if near.start > 0 && is_behind(near.start - 1) {
+        return ranges[..near.start - 1].partition_point(|range| range.start <= block);
+    }
+    if near.end < len && !is_behind(near.end) {
+        let rest = &ranges[near.end + 1..];
+        return near.end + 1 + rest.partition_point(|range| range.start <= block);
+    }
+    let mut before = near.end;
+    while before > near.start && is_behind(before - 1) {
+        before -= 1;
+    }
+    before
 }
 
 /// `Vec::split_off` with room for `WIDTH` in the tail, past which growing by doubling would go.
