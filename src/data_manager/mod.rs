@@ -16,7 +16,7 @@
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
-//! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
+//! | `chunk_task.rs`, `events/`, `stats.rs`, `builder.rs` | what callers see |
 
 mod assigning;
 mod auditing;
