@@ -339,6 +339,25 @@ impl DataManagerImpl {
             .apply(|planner, _| planner.prioritize(*chunk_id, priority))
     }
 
+    /// Begins no file from now on, until [`resume`](Self::resume): for a machine that needs its
+    /// bandwidth or its disk for something else. Returns at once, and may be called again.
+    ///
+    /// Files in flight run on to their ends, and a chunk of which they were the last becomes visible.
+    /// Lookups, deletes, verification and the scrub go on, and so do calls that ask for chunks, also a
+    /// followed document: these wait. What waited for another attempt waits on, and what partial
+    /// downloads are too old is removed as ever. [`wait_idle`](Self::wait_idle) is false for as long as
+    /// the task of something wanted has not ended.
+    ///
+    /// A pause ends with the manager. [`Stats::paused`] shows it, [`Event::Paused`] tells it.
+    pub fn pause(&self) {
+        self.core.apply(|planner, _| planner.set_paused(true));
+    }
+
+    /// Ends a [`pause`](Self::pause): what waits is begun as its turn comes.
+    pub fn resume(&self) {
+        self.core.apply(|planner, _| planner.set_paused(false));
+    }
+
     /// Changes how many files are fetched at a time, over all chunks; 0 is taken as 1. What is in
     /// flight beyond it may end.
     pub fn set_slots(&self, slots: usize) {

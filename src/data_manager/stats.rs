@@ -100,6 +100,8 @@ impl ChunkStatus {
 pub struct Stats {
     /// Chunks by state.
     pub chunks: StateCounts,
+    /// Whether no file is begun, since [`pause`](super::DataManagerImpl::pause) was called.
+    pub paused: bool,
     /// Files being fetched now.
     pub files_in_flight: usize,
     /// The most files that are fetched at a time.

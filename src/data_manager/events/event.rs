@@ -188,6 +188,10 @@ pub enum Event {
         /// What the disk said.
         error: Error,
     },
+    /// Nothing is begun any more, until [`Resumed`](Event::Resumed). What is in flight runs on.
+    Paused,
+    /// What is wanted is fetched again.
+    Resumed,
     /// A document that is followed said something new, which is the wanted set now.
     #[non_exhaustive]
     AssignmentTaken {
