@@ -16,7 +16,7 @@
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
-//! | `chunk_task.rs`, `events.rs`, `stats.rs` and `stats/`, `builder.rs` | what callers see |
+//! | `chunk_task.rs`, `events/`, `stats.rs` and `stats/`, `builder.rs` | what callers see |
 
 mod assigning;
 mod auditing;
@@ -337,6 +337,25 @@ impl DataManagerImpl {
     pub fn set_priority(&self, chunk_id: &ChunkId, priority: Priority) -> bool {
         self.core
             .apply(|planner, _| planner.prioritize(*chunk_id, priority))
+    }
+
+    /// Begins no file from now on, until [`resume`](Self::resume): for a machine that needs its
+    /// bandwidth or its disk for something else. Returns at once, and may be called again.
+    ///
+    /// Files in flight run on to their ends, and a chunk of which they were the last becomes visible.
+    /// Lookups, deletes, verification and the scrub go on, and so do calls that ask for chunks, also a
+    /// followed document: these wait. What waited for another attempt waits on, and what partial
+    /// downloads are too old is removed as ever. [`wait_idle`](Self::wait_idle) is false for as long as
+    /// the task of something wanted has not ended.
+    ///
+    /// A pause ends with the manager. [`Stats::paused`] shows it, [`Event::Paused`] tells it.
+    pub fn pause(&self) {
+        self.core.apply(|planner, _| planner.set_paused(true));
+    }
+
+    /// Ends a [`pause`](Self::pause): what waits is begun as its turn comes.
+    pub fn resume(&self) {
+        self.core.apply(|planner, _| planner.set_paused(false));
     }
 
     /// Changes how many files are fetched at a time, over all chunks; 0 is taken as 1. What is in

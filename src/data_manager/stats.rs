@@ -19,6 +19,8 @@ pub use crate::data_source::{SpaceArea, SpaceShortage};
 pub struct Stats {
     /// Chunks by state.
     pub chunks: StateCounts,
+    /// Whether no file is begun, since [`pause`](super::DataManagerImpl::pause) was called.
+    pub paused: bool,
     /// Files being fetched now.
     pub files_in_flight: usize,
     /// The most files that are fetched at a time.

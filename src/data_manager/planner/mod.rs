@@ -18,6 +18,7 @@
 //! | `found.rs` | chunks were found on disk; (what is known of those that nothing named since) |
 //! | `transfers.rs` | a job ended, a transfer ended, a slot is free |
 //! | `failing.rs` | an attempt failed, a host is given up or back |
+//! | `pausing.rs` | nothing is to be begun until that is taken back |
 //! | `space.rs` | (asked by the others: the disk is full, or there is room again) |
 //! | `scheduler/` | (asked by the others: which file goes next, and which host is given a rest) |
 //! | `partials.rs` | (asked by the others: what earlier attempts left, and what of it has to go) |
@@ -32,6 +33,7 @@ mod failing;
 mod found;
 mod leaving;
 mod partials;
+mod pausing;
 mod scheduler;
 mod space;
 mod transfers;
@@ -293,6 +295,7 @@ impl Planner {
         let (hosts_resting, resting_hosts) = board.scheduler.given_up(now, RESTING_SHOWN);
         Stats {
             chunks: board.counts.clone(),
+            paused: board.scheduler.is_paused(),
             files_in_flight: board.scheduler.files_in_flight(),
             slots: board.scheduler.slots(),
             slots_per_host: board.scheduler.slots_per_host(),

@@ -3,7 +3,7 @@
 //! Knows chunks that wait, transfers that have begun and files in flight, and nothing of what they
 //! are for. A free slot is given by these rules, in this order:
 //!
-//! 0. While the disk is full nobody gets any, until something was removed or a time has passed;
+//! 0. While there is a pause nobody gets any, and nobody has to give one back. While the disk is full nobody gets any, until something was removed or a time has passed;
 //!    then one file at a time, and those of one chunk before those of the next, until a chunk is
 //!    whole.
 //! 1. A host that rests, or that has as many files in flight as it may, gets none.
@@ -94,6 +94,7 @@ pub(super) struct HostRef(HostId);
 /// See the module's documentation.
 pub(super) struct Scheduler {
     slots: usize,
+    paused: bool,
     hosts: Hosts,
     /// Whether the disk has room.
     space: Health,
@@ -116,6 +117,7 @@ impl Scheduler {
     pub(super) fn new(slots: usize, per_host: usize) -> Self {
         Scheduler {
             slots,
+            paused: false,
             hosts: Hosts::new(per_host),
             space: Health::Well { silences: 0 },
             refusals: 0,
@@ -135,6 +137,15 @@ impl Scheduler {
 
     pub(super) fn set_slots(&mut self, slots: usize) {
         self.slots = slots;
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Begins or ends a pause; false if that changes nothing.
+    pub(super) fn set_paused(&mut self, paused: bool) -> bool {
+        std::mem::replace(&mut self.paused, paused) != paused
     }
 
     pub(super) fn slots_per_host(&self) -> usize {
@@ -201,7 +212,7 @@ impl Scheduler {
 
     /// Who gets a slot now, if one is free and somebody can use it.
     pub(super) fn next(&mut self) -> Option<Grant> {
-        if self.flights.len() >= self.space.room(self.slots) {
+        if self.paused || self.flights.len() >= self.space.room(self.slots) {
             return None;
         }
         let begun = self.next_begun();
