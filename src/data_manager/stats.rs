@@ -1,17 +1,37 @@
 //! What a manager says about itself when asked.
 
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `status.rs`, `why.rs` | where one chunk is; the same for a person |
+//! | `flight.rs` | what is being fetched now |
+//! | `waits.rs` | what waits for what; what is deleted and still referred to |
+//! | `estimate.rs` | how long it takes until all is here, and what holds it up |
+//! | `hosts.rs`, `space.rs` | hosts that rest; what the data directory takes of the disk |
+
+mod estimate;
+mod flight;
 mod hosts;
 mod space;
 mod status;
+mod waits;
+mod why;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub(super) use self::estimate::Left;
+pub use self::estimate::{Estimate, HoldUp};
+pub(super) use self::flight::Flying;
+pub use self::flight::InFlight;
 pub use self::hosts::RestingHost;
 pub use self::space::{PartialCounts, SpaceStats};
 pub use self::status::{ChunkState, ChunkStatus, Priority, StateCounts};
+pub use self::waits::{HeldCounts, OldestHeld, WaitCounts, WaitReason};
 pub use crate::data_source::{SpaceArea, SpaceShortage};
+use crate::error::ErrorKind;
 
 /// A manager's figures at one moment; the answer of `stats`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -23,6 +43,14 @@ pub struct Stats {
     pub paused: bool,
     /// Files being fetched now.
     pub files_in_flight: usize,
+    /// Each of those.
+    pub in_flight: Vec<InFlight>,
+    /// What waits, and for what.
+    pub waits: WaitCounts,
+    /// What is deleted or replaced, and still referred to.
+    pub held: HeldCounts,
+    /// When everything that was asked for is reached, and what holds it up.
+    pub estimate: Estimate,
     /// The most files that are fetched at a time.
     pub slots: usize,
     /// The same for each host.
@@ -99,8 +127,14 @@ pub struct Counters {
     pub downloaded_chunks: u64,
     /// Chunks whose directory was removed.
     pub removed_chunks: u64,
+    /// Attempts that were begun.
+    pub attempts: u64,
+    /// Those of them that came after one that had failed.
+    pub retries: u64,
     /// Attempts that failed.
     pub failed_attempts: u64,
+    /// The same by how they failed; what did not happen is not in it.
+    pub failures: BTreeMap<ErrorKind, u64>,
     /// Bytes that arrived, repeated ones included.
     pub downloaded_bytes: u64,
     /// Directories moved to quarantine.

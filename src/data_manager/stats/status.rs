@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::WaitReason;
 use crate::data_chunk::{ChunkId, hex_chunk_id};
 use crate::error::Error;
 
@@ -46,6 +47,9 @@ pub enum ChunkState {
 }
 
 /// Everything that is known of one chunk; the answer of `chunk_status`.
+///
+/// Its text (`to_string()`) is a sentence for a person: why the chunk is not here, or not gone, and
+/// what has to happen.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ChunkStatus {
@@ -58,19 +62,35 @@ pub struct ChunkStatus {
     pub wanted: bool,
     /// How soon it is wanted.
     pub priority: Priority,
-    /// How many attempts failed in a row.
+    /// How many attempts were begun since it was last here, that which runs included.
+    pub attempts: u32,
+    /// How many attempts failed in a row; of one that is not wanted, to remove it.
     pub failures: u32,
     /// Why the last attempt failed; absent once one succeeded. Where the chunk was not tried yet since
-    /// its host is given a rest, how the host failed.
+    /// its host is given a rest, how the host failed. Of one that is not wanted, why it could not be
+    /// removed.
     pub last_error: Option<Error>,
+    /// How many ms ago an attempt at this chunk failed with it; absent where its host's failure is
+    /// shown.
+    pub last_error_ms: Option<u64>,
     /// How many ms until the next attempt, while it waits for one, or until its host's rest is over.
     pub next_try_in_ms: Option<u64>,
+    /// What it waits for; absent where it is here, or something is done about it now.
+    pub wait_reason: Option<WaitReason>,
+    /// The host that it waits for: it rests, or serves as many files as it may.
+    pub waits_for_host: Option<String>,
     /// Bytes on disk, complete or not.
     pub done_bytes: u64,
     /// Bytes in all, as far as they are known.
     pub total_bytes: Option<u64>,
     /// How many deleted or replaced contents of this id are still on disk.
     pub leaving: usize,
+    /// How many references there are: guards, also to deleted or replaced contents of this id, and
+    /// whatever of the library reads it at this moment.
+    pub references: usize,
+    /// How many ms ago the oldest of those contents was deleted or replaced that are still referred
+    /// to.
+    pub held_ms: Option<u64>,
 }
 
 impl ChunkStatus {
@@ -80,12 +100,18 @@ impl ChunkStatus {
             state,
             wanted: false,
             priority: Priority::Normal,
+            attempts: 0,
             failures: 0,
             last_error: None,
+            last_error_ms: None,
             next_try_in_ms: None,
+            wait_reason: None,
+            waits_for_host: None,
             done_bytes: 0,
             total_bytes: None,
             leaving: 0,
+            references: 0,
+            held_ms: None,
         }
     }
 }
