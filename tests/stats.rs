@@ -357,12 +357,9 @@ fn the_estimate_is_about_right_under_a_limit_on_bandwidth() {
     let rate = half_way.bytes_per_second;
     assert!((LIMIT / 2..=LIMIT * 3 / 2).contains(&rate), "{half_way:?}");
     assert!(manager.wait_idle(DEADLINE));
-    let (took, said) = (
-        asked.elapsed().as_secs_f64(),
-        half_way.left_seconds.unwrap(),
-    );
-    let ratio = took / said as f64;
-    assert!((0.5..2.0).contains(&ratio), "{took} s, not {said} s");
+    let (took, said) = (asked.elapsed().as_secs(), half_way.left_seconds.unwrap());
+    let right = took <= 2 * said + 2 && said <= 2 * took + 2;
+    assert!(right, "{took} s, not {said} s");
     let end = manager.stats().estimate;
     assert_eq!((end.left_bytes, end.left_seconds), (Some(0), Some(0)));
     assert_eq!((end.left_chunks, end.held_up_by), (0, HoldUp::Nothing));
