@@ -76,7 +76,6 @@ mod tests {
         fn files(&self) -> &[ChunkFile] {
             &[]
         }
-        fn found(&self) {}
     }
 
     #[test]
