@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod recount;
+mod waits;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -13,6 +14,8 @@ use super::{Place, TIERS, Tier};
 use crate::data_chunk::{ChunkId, DatasetId};
 use crate::data_source::HostSign;
 use crate::error::Error;
+pub(in super::super) use waits::HostWaits;
+use waits::Waits;
 
 /// How many hosts are remembered that nobody needs now, for what they failed in. The one that was
 /// needed the longest ago goes first.
@@ -37,6 +40,10 @@ pub(super) struct Host {
     /// Files of begun transfers that are still to be handed out.
     promised: usize,
     waiting: [Turns; TIERS],
+    /// Chunks that wait here and are counted here; each waiting chunk is counted at one host.
+    counted: usize,
+    /// What they are counted as.
+    counted_as: Waits,
     /// In which set of its tier it is.
     standing: [Standing; TIERS],
     /// Chunks that failed since it last answered, and only because it was silent; at most
@@ -78,6 +85,7 @@ pub(super) struct Hosts {
     probing: BTreeSet<HostId>,
     idle: BTreeSet<(u64, HostId)>,
     next_idle: u64,
+    waits: HostWaits,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +108,7 @@ impl Hosts {
             probing: BTreeSet::new(),
             idle: BTreeSet::new(),
             next_idle: 0,
+            waits: HostWaits::default(),
         }
     }
 
@@ -137,6 +146,8 @@ impl Hosts {
             in_flight: 0,
             promised: 0,
             waiting: Default::default(),
+            counted: 0,
+            counted_as: Waits::default(),
             standing: Default::default(),
             sufferers: BTreeSet::new(),
             is_back: false,
@@ -154,13 +165,34 @@ impl Hosts {
         });
     }
 
-    /// True if the chunk waited there.
-    pub(super) fn remove(&mut self, name: &str, place: &Place, chunk: ChunkId) -> bool {
+    /// A chunk that waits there is counted there.
+    pub(super) fn count_in(&mut self, name: &str) {
+        if let Some(id) = self.id_of(name) {
+            self.edit(id, |host| host.counted += 1);
+        }
+    }
+
+    /// True if the chunk waited there. It was `counted` there, if it did.
+    pub(super) fn remove(
+        &mut self,
+        name: &str,
+        place: &Place,
+        chunk: ChunkId,
+        counted: bool,
+    ) -> bool {
         let Some(id) = self.id_of(name) else {
             return false;
         };
-        let remove = |host: &mut Host| host.waiting[place.tier.index()].remove(place, chunk);
+        let remove = |host: &mut Host| {
+            let waited = host.waiting[place.tier.index()].remove(place, chunk);
+            host.counted -= usize::from(waited && counted);
+            waited
+        };
         self.edit(id, remove).unwrap_or(false)
+    }
+
+    pub(super) fn waits(&self) -> HostWaits {
+        self.waits
     }
 
     /// The chunk whose turn it is in this tier, its host and its dataset.
@@ -309,6 +341,7 @@ impl Hosts {
     /// Changes a host, and keeps what is known of all hosts in step.
     fn edit<R>(&mut self, id: HostId, change: impl FnOnce(&mut Host) -> R) -> Option<R> {
         let host = self.table.get_mut(id.0)?.as_mut()?;
+        *self.waits.of(host.counted_as) -= host.counted;
         let result = change(host);
         if matches!(host.health, Health::Probing { .. }) {
             self.probing.insert(id);
@@ -316,6 +349,8 @@ impl Hosts {
             self.probing.remove(&id);
         }
         let room = host.health.room(self.limit);
+        host.counted_as = Waits::at(host.health, host.in_flight < room);
+        *self.waits.of(host.counted_as) += host.counted;
         for (tier, hosts) in self.tiers.iter_mut().enumerate() {
             let standing = if host.waiting[tier].is_empty() || host.health.is_resting() {
                 Standing::Out
