@@ -29,7 +29,8 @@ use super::stats::{LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{
-    CancelToken, DirLock, FetchLimits, Finding, Ledger, LocalDataSource, StoredChunk, Throttle,
+    CancelToken, DirLock, FetchLimits, Finding, Ledger, LocalDataSource, LockNews, StoredChunk,
+    Throttle,
 };
 use crate::error::Error;
 use crate::io_operation::BlockingPool;
@@ -384,6 +385,17 @@ impl Core {
         if let Some(error) = error {
             self.emit(&Event::DiskTrouble { chunk_id, error });
         }
+    }
+
+    /// Notices if somebody was at the directory's lock. With each job that changes the directory, so
+    /// that nobody has to wake up for it.
+    pub(super) fn look_at_lock(&self, store: &LocalDataSource) {
+        store.look_at_lock(|news| {
+            self.emit(&match news {
+                LockNews::Trouble(error) => Event::LockTrouble { error },
+                LockNews::Back => Event::LockBack,
+            });
+        });
     }
 
     /// What was found before it was checked, the first time.

@@ -71,11 +71,15 @@ async fn commit(
     files: Vec<FetchedFile>,
 ) -> Result<StoredChunk, CommitError> {
     let (spec, staging) = (transfer.spec.clone(), transfer.staging());
-    let job = core.run_job(move |store| match staging {
-        Some(staging) => Ok(store
-            .commit(&staging, &spec, &files)
-            .map_err(|failed| failed.explained(store.ledger()))),
-        None => Err(Error::new(ErrorKind::Internal, "nothing was staged")),
+    let looking = core.clone();
+    let job = core.run_job(move |store| {
+        looking.look_at_lock(store);
+        match staging {
+            Some(staging) => Ok(store
+                .commit(&staging, &spec, &files)
+                .map_err(|failed| failed.explained(store.ledger()))),
+            None => Err(Error::new(ErrorKind::Internal, "nothing was staged")),
+        }
     });
     job.await
         .unwrap_or_else(|error| Err(CommitError::not_there(error)))
