@@ -261,6 +261,8 @@ impl Core {
         }
         self.calm.notify_all();
         self.hub.close();
+        // What was not logged yet, while there are threads for it.
+        self.tell();
     }
 
     fn decide<R>(
@@ -316,7 +318,7 @@ impl Core {
             }
             deferred = self.decide_releases();
         }
-        self.hub.notify();
+        self.tell();
         if calm {
             self.calm.notify_all();
         }
@@ -378,7 +380,15 @@ impl Core {
     /// Tells the subscribers something that the planner does not decide on.
     pub(super) fn emit(&self, event: &Event) {
         self.hub.push(event);
+        self.tell();
+    }
+
+    /// Wakes who waits for an event, and has somebody log what happened: after the locks were released.
+    fn tell(&self) {
         self.hub.notify();
+        if let Some(writer) = self.hub.begin_log() {
+            self.submit_urgent(move || writer.write());
+        }
     }
 
     pub(super) fn report_trouble(&self, chunk_id: Option<ChunkId>, error: Option<Error>) {
@@ -417,6 +427,7 @@ impl Core {
                 }
             }
         }
+        self.tell();
     }
 
     fn hold(&self, stored: &StoredChunk) -> Option<Arc<dyn Held>> {

@@ -208,7 +208,7 @@ impl FetchObserver for FileObserver<'_> {
 }
 
 fn report_progress(core: &Core, transfer: &Transfer) {
-    if core.hub.has_subscribers() && transfer.may_report(core.now(), PROGRESS_INTERVAL) {
+    if core.hub.wants_progress() && transfer.may_report(core.now(), PROGRESS_INTERVAL) {
         let (done_bytes, total_bytes) = transfer.progress();
         core.emit(&Event::Progress {
             chunk_id: transfer.spec.id,

@@ -426,6 +426,19 @@ impl DataManagerImpl {
 
     /// Subscribes to what happens from now on. The first subscriber is told first what was found wrong
     /// with the data directory before it came.
+    ///
+    /// The same is told to the logger of the [`log`](https://docs.rs/log) facade, if there is one, one
+    /// record for each event, with the target `data_manager`. Records are written by a thread of the
+    /// blocking pool, in the order of the events, so no call waits for a logger; beyond 16,384 that
+    /// wait, the oldest are dropped, and one says how many. URLs are redacted, as everywhere.
+    ///
+    /// | level | events |
+    /// | --- | --- |
+    /// | `error` | damaged, unreadable, disk trouble, lock trouble |
+    /// | `warn` | failed, host resting, quarantined, foreign, space short, ledger off, assignment failed, lagged (of the log itself) |
+    /// | `info` | available, removed, retried, host back, space back, lock back, paused, resumed, scrub round, assignment taken |
+    /// | `debug` | wanted, started, superseded, unwanted, verified |
+    /// | `trace` | progress |
     pub fn events(&self) -> Events {
         self.core.hub.subscribe()
     }

@@ -68,6 +68,11 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    /// Blocks until it is open.
+    pub fn wait_open(&self) {
+        self.wait(&AtomicBool::new(false));
+    }
+
     fn wait(&self, stop: &AtomicBool) {
         let mut open = self.0.0.lock().unwrap();
         while !*open && !stop.load(Ordering::SeqCst) {
