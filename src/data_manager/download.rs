@@ -201,8 +201,9 @@ impl FetchObserver for FileObserver<'_> {
     }
 
     fn arrived(&self, count: u64) {
-        self.core.count_bytes(count);
-        self.transfer.note_arrival(self.core.now());
+        let now = self.core.now();
+        self.core.count_bytes(now, count);
+        self.transfer.note_arrival(now, self.index, count);
         report_progress(self.core, self.transfer);
     }
 }

@@ -13,10 +13,12 @@
 //! | `assigning.rs` | how an assignment gets to the planner |
 //! | `following.rs` | an assignment document is asked for again and again |
 //! | `held.rs`, `releases.rs` | what guards share, and how a dropped one reaches the planner |
+//! | `references.rs` | how many refer to what was deleted |
+//! | `rate.rs` | how fast bytes arrive |
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
-//! | `chunk_task.rs`, `events/`, `stats.rs`, `builder.rs` | what callers see |
+//! | `chunk_task.rs`, `events/`, `stats.rs` and `stats/`, `builder.rs` | what callers see |
 
 mod assigning;
 mod auditing;
@@ -29,6 +31,8 @@ mod events;
 mod following;
 mod held;
 mod planner;
+mod rate;
+mod references;
 mod releases;
 mod scrub;
 mod sources;
@@ -49,8 +53,9 @@ pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
 pub use following::{AssignmentFollower, FollowStatus};
 pub use stats::{
-    ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost, ScrubStats,
-    SpaceArea, SpaceShortage, SpaceStats, StateCounts, Stats,
+    ChunkState, ChunkStatus, Counters, Estimate, HeldCounts, HoldUp, InFlight, LockHolds,
+    OldestHeld, PartialCounts, Priority, RestingHost, ScrubStats, SpaceArea, SpaceShortage,
+    SpaceStats, StateCounts, Stats, WaitCounts, WaitReason,
 };
 
 use self::assigning::OpenAssignment;
@@ -318,11 +323,15 @@ impl DataManagerImpl {
     }
 
     /// Why this chunk is not here, or not gone; `None` if nothing is known of it.
+    ///
+    /// Costs the same however many chunks there are. To print it gives a sentence for a person.
     pub fn chunk_status(&self, chunk_id: &ChunkId) -> Option<ChunkStatus> {
-        self.core.look(|planner, now| planner.status(chunk_id, now))
+        self.core.status(chunk_id)
     }
 
-    /// The manager's figures at this moment.
+    /// The manager's figures at this moment: of one moment, but for what is counted without the lock
+    /// (bytes that arrived, the scrub, the ledger). Costs by the number of slots, and the same however
+    /// many chunks there are.
     pub fn stats(&self) -> Stats {
         self.core.stats()
     }

@@ -24,6 +24,7 @@
 //! | `partials.rs` | (asked by the others: what earlier attempts left, and what of it has to go) |
 //! | `leaving.rs` | a reference was dropped, a removal or a tombstone is done |
 //! | `assignment.rs` | an assignment begins, goes on, ends |
+//! | `status.rs`, `tally.rs` | (what is said of one chunk, what is counted over all of them) |
 
 mod assignment;
 mod calls;
@@ -36,6 +37,8 @@ mod partials;
 mod pausing;
 mod scheduler;
 mod space;
+mod status;
+mod tally;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
@@ -52,11 +55,12 @@ pub(super) use partials::PartialLimits;
 use partials::Partials;
 use scheduler::Scheduler;
 use space::SpaceWatch;
+use tally::Tally;
 pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
-use super::stats::{ChunkStatus, Counters, LockHolds, ScrubStats, SpaceStats, StateCounts, Stats};
+use super::stats::{Counters, Estimate, LockHolds, ScrubStats, SpaceStats, StateCounts, Stats};
 use super::transfer::Transfer;
 use crate::data_chunk::ChunkId;
 use crate::data_source::{CancelToken, StagingKey, StoredChunk};
@@ -142,7 +146,10 @@ struct Board {
     more_grants: bool,
     shut_down: bool,
     counts: StateCounts,
+    tally: Tally,
     counters: Counters,
+    /// The bytes of the chunks that were fetched and became visible.
+    fetched_bytes: u64,
     /// Entries for which [`Entry::is_busy`].
     busy: usize,
     /// Entries that keep a shutdown waiting.
@@ -175,7 +182,9 @@ impl Planner {
                 more_grants: false,
                 shut_down: false,
                 counts: StateCounts::default(),
+                tally: Tally::default(),
                 counters: Counters::default(),
+                fetched_bytes: 0,
                 busy: 0,
                 working: 0,
                 actions: Vec::new(),
@@ -274,21 +283,6 @@ impl Planner {
         self.entries.contains_key(id) || self.found.contains(id)
     }
 
-    pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
-        let Some(entry) = self.entries.get(id) else {
-            return Some(self.found.entry(id)?.status(id, now));
-        };
-        let mut status = entry.status(id, now);
-        let waits = |wanted: &&entry::Wanted| matches!(wanted.phase, entry::Phase::Waiting(_));
-        if let Some(wanted) = entry.wanted.as_ref().filter(waits)
-            && let Some(rest) = (self.board.scheduler).rest_of(now, &wanted.spec, wanted.missing())
-        {
-            status.next_try_in_ms = rest.next_try_in_ms;
-            status.last_error = status.last_error.or(rest.last_error);
-        }
-        Some(status)
-    }
-
     /// The planner's part of the figures.
     pub(super) fn stats(&self, now: Moment) -> Stats {
         let board = &self.board;
@@ -297,6 +291,11 @@ impl Planner {
             chunks: board.counts.clone(),
             paused: board.scheduler.is_paused(),
             files_in_flight: board.scheduler.files_in_flight(),
+            // Given by `flying` and `left`, without what takes time or is not the planner's.
+            in_flight: Vec::new(),
+            estimate: Estimate::default(),
+            waits: self.waits(),
+            held: self.held(now),
             slots: board.scheduler.slots(),
             slots_per_host: board.scheduler.slots_per_host(),
             // Not the planner's to know.
@@ -371,6 +370,7 @@ impl Board {
         apply(&mut self.busy, entry.is_busy());
         apply(&mut self.working, entry.is_working());
         apply(self.counts.of(entry.state()), true);
+        self.tally.count(entry, change);
         let bytes = entry.visible_bytes();
         match change {
             Change::In => self.counts.available_bytes += bytes,
@@ -481,30 +481,6 @@ impl Entry {
                 let owed = leaving.holds == 0 || leaving.owes_tombstone();
                 leaving.job.is_some() || (owed && leaving.retry_at.is_none())
             })
-    }
-
-    fn status(&self, id: &ChunkId, now: Moment) -> ChunkStatus {
-        let wanted = self.wanted.as_ref();
-        let mut status = ChunkStatus::new(*id, self.state());
-        status.wanted = wanted.is_some();
-        if let Some(wanted) = wanted {
-            status.priority = wanted.priority;
-            status.failures = wanted.failures;
-            status.last_error.clone_from(&wanted.last_error);
-            if let entry::Phase::BackingOff { until } = wanted.phase {
-                status.next_try_in_ms = Some(millis(until.saturating_sub(now)));
-            }
-        }
-        if let Some(running) = &self.running {
-            let (done, total) = running.transfer.progress();
-            status.done_bytes = done;
-            status.total_bytes = total;
-        } else if let Some(visible) = &self.visible {
-            status.done_bytes = visible.stored.len_bytes();
-            status.total_bytes = Some(status.done_bytes);
-        }
-        status.leaving = self.leaving.len();
-        status
     }
 }
 

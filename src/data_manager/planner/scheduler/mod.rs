@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use health::Health;
-use hosts::{Host, HostId, Hosts};
+use hosts::{Host, HostId, HostWaits, Hosts};
 
 pub(super) use self::health::Turn;
 use self::tier::TIERS;
@@ -158,6 +158,29 @@ impl Scheduler {
 
     pub(super) fn files_in_flight(&self) -> usize {
         self.flights.len()
+    }
+
+    /// The files in flight.
+    pub(super) fn flights(&self) -> impl Iterator<Item = (&Arc<Transfer>, usize)> {
+        let flights = self.flights.iter();
+        flights.map(|flight| (&flight.transfer, flight.index))
+    }
+
+    /// The transfers that have something to fetch, or are fetching it, and were not broken off.
+    pub(super) fn under_way(&self) -> Vec<&Arc<Transfer>> {
+        let begun = self.begun.iter().map(|begun| &begun.transfer);
+        let flights = self.flights.iter().map(|flight| &flight.transfer);
+        let all = begun.chain(flights);
+        let mut all: Vec<&Arc<Transfer>> = all.filter(|t| !t.cancel.is_cancelled()).collect();
+        all.sort_unstable_by_key(|transfer| transfer.attempt);
+        all.dedup_by_key(|transfer| transfer.attempt);
+        all
+    }
+
+    /// The chunks that wait, by the state of the host that they wait for; one with files of several
+    /// hosts is counted at one of them.
+    pub(super) fn waits(&self) -> HostWaits {
+        self.hosts.waits()
     }
 
     /// A newcomer's transfer begins.

@@ -194,6 +194,7 @@ impl World {
         }
         self.check_references();
         self.check_entries();
+        self.check_figures();
         self.check_partials();
         self.check_scheduler();
         self.check_alarm();
