@@ -63,12 +63,12 @@ async fn bring(core: Arc<Core>, transfer: Arc<Transfer>, operation: IoOperation<
             TransferEnd::of_commit(committed, transfer.spec.files.len())
         }
     };
-    let whole = end.result.is_ok();
-    core.apply(|planner, now| planner.transfer_ended(now, &transfer, end));
-    if whole {
-        let took = core.now().saturating_sub(began);
-        core.note_time(|timings| timings.attempt.note(took));
-    }
+    core.apply(|planner, now| {
+        if planner.transfer_ended(now, &transfer, end) {
+            // Before anybody hears of the chunk.
+            core.note_time(|timings| timings.attempt.note(now.saturating_sub(began)));
+        }
+    });
 }
 
 async fn commit(
