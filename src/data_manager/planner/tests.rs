@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::data_chunk::{ChunkSpec, DataChunk};
+use crate::data_manager::stats::WaitReason;
 use crate::data_source::{FetchedFile, FoundPartial, HostSign, Setback};
 
 #[test]
@@ -218,4 +219,21 @@ fn nothing_is_begun_in_a_pause_and_nothing_called_back() {
     planner.set_paused(false);
     let decided = planner.take_actions(ms(300));
     assert!(decided.iter().any(|a| matches!(a, Action::Cancel(_))));
+}
+
+#[test]
+fn what_could_not_be_removed_says_so_and_when_it_is_tried_again() {
+    let (mut planner, now) = (planner(), Duration::from_secs(1));
+    planner.found_doomed(now, unsynced(1).1);
+    assert_eq!(jobs(&planner.take_actions(now)), [(1, LeavingJob::Remove)]);
+    let failure = Err(Error::new(ErrorKind::Denied, "not allowed"));
+    planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Remove, failure);
+    let status = planner.status(&[1; 32], now + Duration::from_millis(5));
+    let status = status.unwrap();
+    assert!(!status.wanted && status.failures == 1, "{status:?}");
+    assert_eq!(status.last_error_ms, Some(5));
+    assert_eq!(status.wait_reason, Some(WaitReason::Backoff));
+    let text = status.to_string();
+    let said = "it could not be removed 5 ms ago: not allowed; that is tried again in 0 ms";
+    assert_eq!(text, said);
 }
