@@ -340,21 +340,26 @@ fn the_estimate_is_about_right_under_a_limit_on_bandwidth() {
         let block = u64::from(n);
         manager.download_chunk(chunk(n, block..block + 1, [("f", origin.url(&path))]));
     }
-    let half_way = wait_for(&manager, |stats| stats.chunks.available >= 6).estimate;
-    let asked = Instant::now();
-    assert_eq!(half_way.held_up_by, HoldUp::BandwidthLimit, "{half_way:?}");
+    let half_way = wait_for(&manager, |stats| {
+        let limited = stats.estimate.held_up_by == HoldUp::BandwidthLimit;
+        stats.chunks.available >= 6 && limited
+    });
+    let (asked, available) = (Instant::now(), half_way.chunks.available);
+    let half_way = half_way.estimate;
+    // Each is as long, and two of those that are left may have come in part.
+    let most = u64::try_from(20 - available).unwrap() * 100_000;
     let left = half_way.left_bytes.unwrap();
-    assert!((1_000_000..=1_450_000).contains(&left), "{half_way:?}");
-    assert!(half_way.guessed_chunks >= 10, "{half_way:?}");
+    assert!(
+        (most.saturating_sub(200_000)..=most).contains(&left),
+        "{half_way:?}"
+    );
+    assert!(half_way.guessed_chunks >= 1, "{half_way:?}");
     let rate = half_way.bytes_per_second;
     assert!((LIMIT / 2..=LIMIT * 3 / 2).contains(&rate), "{half_way:?}");
     assert!(manager.wait_idle(DEADLINE));
-    let (took, said) = (
-        asked.elapsed().as_secs_f64(),
-        half_way.left_seconds.unwrap(),
-    );
-    let ratio = took / said as f64;
-    assert!((0.5..2.0).contains(&ratio), "{took} s, not {said} s");
+    let (took, said) = (asked.elapsed().as_secs(), half_way.left_seconds.unwrap());
+    let right = took <= 2 * said + 2 && said <= 2 * took + 2;
+    assert!(right, "{took} s, not {said} s");
     let end = manager.stats().estimate;
     assert_eq!((end.left_bytes, end.left_seconds), (Some(0), Some(0)));
     assert_eq!((end.left_chunks, end.held_up_by), (0, HoldUp::Nothing));

@@ -237,3 +237,31 @@ fn what_could_not_be_removed_says_so_and_when_it_is_tried_again() {
     let said = "it could not be removed 5 ms ago: not allowed; that is tried again in 0 ms";
     assert_eq!(text, said);
 }
+
+/// Says how long it takes; a machine that is busy is no reason to fail.
+#[test]
+#[ignore = "measures time"]
+fn the_figures_cost_the_same_among_a_million_chunks() {
+    let now = Duration::from_secs(1);
+    let measure = |count: u32| {
+        let mut planner = planner();
+        let mut spec = (*wanted(1)).clone();
+        for n in 0..count {
+            spec.id[..4].copy_from_slice(&n.to_be_bytes());
+            drop(planner.want(now, Arc::new(spec.clone())));
+            planner.board.actions.clear();
+        }
+        planner.take_actions(now);
+        let (calls, began) = (1000, std::time::Instant::now());
+        for _ in 0..calls {
+            let (stats, left) = (planner.stats(now), planner.left());
+            assert_eq!(left.chunks, count as usize);
+            assert_eq!(stats.files_in_flight, planner.flying(now).len());
+            assert!(planner.status(&spec.id, now).is_some());
+        }
+        began.elapsed() / calls
+    };
+    let (few, million) = (measure(1000), measure(1_000_000));
+    eprintln!("figures: {few:?} among a thousand, {million:?} among a million");
+    assert!(million < few * 4);
+}
