@@ -159,12 +159,15 @@ fn what_is_logged_is_what_subscribers_are_told_in_that_order() {
 #[test]
 fn a_logger_that_blocks_or_calls_back_holds_nobody_up() {
     let gate = Gate::default();
+    let names: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
     let manager: Arc<Mutex<Option<Arc<DataManagerImpl>>>> = Arc::default();
     let hook: Hook = {
-        let (gate, manager) = (gate.clone(), manager.clone());
+        let (gate, manager, names) = (gate.clone(), manager.clone(), names.clone());
         Arc::new(move |line| {
             let manager = manager.lock().unwrap().clone();
             if let Some(manager) = manager {
+                let thread = std::thread::current();
+                names.lock().unwrap().push(thread.name().map(str::to_owned));
                 gate.wait_open();
                 drop(manager.stats());
                 drop(manager.chunk_status(&id(1)));
@@ -189,6 +192,13 @@ fn a_logger_that_blocks_or_calls_back_holds_nobody_up() {
     COLLECTOR.wait_for("is removed");
     manager.lock().unwrap().take();
     drop(opened);
+    // No caller's, and none that polls.
+    let names = names.lock().unwrap();
+    let of_pool = |name: &Option<String>| {
+        name.as_ref()
+            .is_some_and(|n| n.starts_with("blocking-pool-"))
+    };
+    assert!(names.iter().all(of_pool), "{names:?}");
     let lines = COLLECTOR.lines();
     let text = |at: usize| lines[at].1.as_str();
     assert!(text(0).contains("is wanted") && text(1).contains("attempt 1"));
