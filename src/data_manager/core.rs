@@ -6,6 +6,7 @@
 
 mod jobs;
 mod lock;
+mod telling;
 
 use std::num::NonZeroU64;
 use std::panic::resume_unwind;
@@ -19,8 +20,9 @@ use parking_lot::{Condvar, Mutex};
 
 use self::jobs::Alarm;
 use self::lock::{Locked, State};
-use super::events::{Event, EventHub};
+use super::events::EventHub;
 use super::held::HeldChunk;
+use super::metrics::Timings;
 use super::planner::{Action, LeavingJob, Moment, Planner};
 use super::rate::RateMeter;
 use super::references::References;
@@ -31,7 +33,7 @@ use super::stats::{ChunkStatus, Estimate, InFlight, LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{
-    CancelToken, DirLock, FetchLimits, Finding, Ledger, LocalDataSource, StoredChunk, Throttle,
+    CancelToken, DirLock, FetchLimits, Ledger, LocalDataSource, StoredChunk, Throttle,
 };
 use crate::error::Error;
 use crate::io_operation::BlockingPool;
@@ -72,6 +74,8 @@ pub(super) struct Core {
     arrivals: RateMeter,
     /// Who refers to what is no longer visible.
     references: References,
+    /// What the planner does not time. Protects its value.
+    timings: Mutex<Timings>,
     opened: Instant,
     /// Cancelled when the manager is shut down.
     pub(super) closing: CancelToken,
@@ -131,6 +135,7 @@ impl Core {
             downloaded_bytes: AtomicU64::new(0),
             arrivals: RateMeter::default(),
             references: References::default(),
+            timings: Mutex::default(),
             opened: Instant::now(),
             closing: CancelToken::new(),
         })
@@ -281,6 +286,8 @@ impl Core {
         }
         self.calm.notify_all();
         self.hub.close();
+        // What was not logged yet, while there are threads for it.
+        self.tell();
     }
 
     fn decide<R>(
@@ -339,7 +346,7 @@ impl Core {
             }
             deferred = self.decide_releases();
         }
-        self.hub.notify();
+        self.tell();
         if calm {
             self.calm.notify_all();
         }
@@ -399,37 +406,9 @@ impl Core {
         }
     }
 
-    /// Tells the subscribers something that the planner does not decide on.
-    pub(super) fn emit(&self, event: &Event) {
-        self.hub.push(event);
-        self.hub.notify();
-    }
-
-    pub(super) fn report_trouble(&self, chunk_id: Option<ChunkId>, error: Option<Error>) {
-        if let Some(error) = error {
-            self.emit(&Event::DiskTrouble { chunk_id, error });
-        }
-    }
-
     /// What was found before it was checked, the first time.
     pub(super) fn found_unchecked(&self) -> impl Iterator<Item = StoredChunk> {
         self.found.1.try_iter()
-    }
-
-    /// Counts and reports what opening found beside whole chunks.
-    pub(super) fn report_findings(&self, findings: Vec<Finding>) {
-        for finding in findings {
-            match finding {
-                Finding::Foreign(path) => {
-                    self.lock().counters_mut().foreign += 1;
-                    self.hub.push(&Event::Foreign { path });
-                }
-                Finding::Unreadable { path, error } => {
-                    self.lock().counters_mut().unreadable += 1;
-                    self.hub.push(&Event::Unreadable { path, error });
-                }
-            }
-        }
     }
 
     fn hold(&self, stored: &StoredChunk) -> Option<Arc<dyn Held>> {

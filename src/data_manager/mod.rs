@@ -17,6 +17,7 @@
 //! | `rate.rs` | how fast bytes arrive |
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
+//! | `observing.rs`, `metrics/` | the calls that only look; the figures in a format for machines |
 //! | `sources.rs` | which source serves which scheme |
 //! | `chunk_task.rs`, `events/`, `stats.rs` and `stats/`, `builder.rs` | what callers see |
 
@@ -30,6 +31,8 @@ mod download;
 mod events;
 mod following;
 mod held;
+mod metrics;
+mod observing;
 mod planner;
 mod rate;
 mod references;
@@ -52,6 +55,7 @@ pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
 pub use following::{AssignmentFollower, FollowStatus};
+pub use metrics::METRICS_CONTENT_TYPE;
 pub use stats::{
     ChunkState, ChunkStatus, Counters, Estimate, HeldCounts, HoldUp, InFlight, LockHolds,
     OldestHeld, PartialCounts, Priority, RestingHost, ScrubStats, SpaceArea, SpaceShortage,
@@ -334,20 +338,6 @@ impl DataManagerImpl {
         self.core.wait_until(timeout, Planner::is_idle)
     }
 
-    /// Why this chunk is not here, or not gone; `None` if nothing is known of it.
-    ///
-    /// Costs the same however many chunks there are. To print it gives a sentence for a person.
-    pub fn chunk_status(&self, chunk_id: &ChunkId) -> Option<ChunkStatus> {
-        self.core.status(chunk_id)
-    }
-
-    /// The manager's figures at this moment: of one moment, but for what is counted without the lock
-    /// (bytes that arrived, the scrub, the ledger). Costs by the number of slots, and the same however
-    /// many chunks there are.
-    pub fn stats(&self) -> Stats {
-        self.core.stats()
-    }
-
     /// Says how soon a chunk is wanted that was asked for and is not there yet; for a query that
     /// waits for it. False, and nothing is changed, if the chunk is not wanted.
     ///
@@ -443,12 +433,6 @@ impl DataManagerImpl {
         let rate = builder::checked_limit("scrub_rate", bytes_per_second)?;
         self.core.scrub.set_rate(rate);
         Ok(())
-    }
-
-    /// Subscribes to what happens from now on. The first subscriber is told first what was found wrong
-    /// with the data directory before it came.
-    pub fn events(&self) -> Events {
-        self.core.hub.subscribe()
     }
 
     /// Stops: unfinished tasks end in [`ShutDown`](crate::ErrorKind::ShutDown), transfers are

@@ -188,6 +188,21 @@ pub enum Event {
         /// What the disk said.
         error: Error,
     },
+    /// The lock on the data directory is not in its place: the file `_lock` was removed or replaced
+    /// behind the library's back, or the path of the directory leads somewhere else by now. Noticed when
+    /// a chunk is committed or removed, and told once until [`LockBack`](Event::LockBack).
+    ///
+    /// A lock file that nobody else holds is made and locked again at once, and `LockBack` follows.
+    /// Otherwise work goes on. There are two locks: that on the directory itself keeps other managers
+    /// out all the same, but on file systems that lock files only; there, two owners may be at the
+    /// same directory now, and one of them has to be stopped. The error says which of these it is.
+    #[non_exhaustive]
+    LockTrouble {
+        /// What was found.
+        error: Error,
+    },
+    /// The lock is in its place again after there was trouble with it.
+    LockBack,
     /// Nothing is begun any more, until [`Resumed`](Event::Resumed). What is in flight runs on.
     Paused,
     /// What is wanted is fetched again.
@@ -227,6 +242,8 @@ impl Event {
                 | Event::Unreadable { .. }
                 | Event::LedgerOff { .. }
                 | Event::DiskTrouble { .. }
+                | Event::LockTrouble { .. }
+                | Event::LockBack
         )
     }
 }

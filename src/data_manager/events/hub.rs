@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use log::Level;
 use parking_lot::Mutex;
 
 use super::event::Event;
+use super::journal::{Journal, Writer, is_logged};
 use super::subscription::{EventQueue, Events};
 
 /// The subscribers of one manager.
@@ -14,6 +16,7 @@ pub(in crate::data_manager) struct EventHub {
     capacity: usize,
     /// Protects the list of subscribers, and what is kept for the first.
     subscribers: Mutex<Subscribers>,
+    journal: Arc<Journal>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +37,7 @@ impl EventHub {
         EventHub {
             capacity: capacity.max(1),
             subscribers: Mutex::default(),
+            journal: Arc::default(),
         }
     }
 
@@ -51,6 +55,7 @@ impl EventHub {
     /// Puts an event into every queue, and wakes nobody: that is for [`notify`](Self::notify),
     /// after the caller let go of its locks.
     pub(in crate::data_manager) fn push(&self, event: &Event) {
+        self.journal.note(event);
         let mut subscribers = self.subscribers.lock();
         if !subscribers.had_one && event.is_finding() {
             if subscribers.kept.len() < self.capacity {
@@ -76,9 +81,14 @@ impl EventHub {
         }
     }
 
-    /// Whether anybody listens.
-    pub(in crate::data_manager) fn has_subscribers(&self) -> bool {
-        !self.subscribers.lock().queues.is_empty()
+    /// Whether anybody listens to how far things are.
+    pub(in crate::data_manager) fn wants_progress(&self) -> bool {
+        is_logged(Level::Trace) || !self.subscribers.lock().queues.is_empty()
+    }
+
+    /// What is to be logged, if anything is and nobody is at it.
+    pub(in crate::data_manager) fn begin_log(&self) -> Option<Writer> {
+        self.journal.begin()
     }
 
     /// No event will follow.

@@ -94,7 +94,7 @@ impl Planner {
                     if let Some(renamed) = renamed {
                         entry.leaving[at].stored = renamed;
                     }
-                    entry.leaving_job_done(at, job, board);
+                    entry.leaving_job_done(now, at, job, board);
                 }
                 Err(error) if job == LeavingJob::Verify => {
                     entry.not_verified(at, now, error, board);
@@ -223,7 +223,7 @@ impl Entry {
         self.show(Visible { stored, holds }, board);
     }
 
-    fn leaving_job_done(&mut self, at: usize, job: LeavingJob, board: &mut Board) {
+    fn leaving_job_done(&mut self, now: Moment, at: usize, job: LeavingJob, board: &mut Board) {
         self.leaving[at].failures = 0;
         self.leaving[at].failed = None;
         match job {
@@ -232,13 +232,17 @@ impl Entry {
             LeavingJob::Verify => self.leaving[at].trust = Trust::Verified,
             LeavingJob::Remove | LeavingJob::Quarantine => {
                 let Leaving {
-                    stored, deletes, ..
+                    stored,
+                    since,
+                    deletes,
+                    ..
                 } = self.leaving.remove(at);
                 let chunk_id = stored.spec.id;
                 if job == LeavingJob::Remove {
                     board.scheduler.space_was_freed();
                     board.emit(Event::Removed { chunk_id });
                     board.counters.removed_chunks += 1;
+                    board.removals.note(now.saturating_sub(since));
                 }
                 board.end_deletes(&deletes, &Ok(()));
             }

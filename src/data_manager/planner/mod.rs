@@ -60,6 +60,7 @@ pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
+use super::metrics::Histogram;
 use super::stats::{Counters, Estimate, LockHolds, ScrubStats, SpaceStats, StateCounts, Stats};
 use super::transfer::Transfer;
 use crate::data_chunk::ChunkId;
@@ -148,6 +149,8 @@ struct Board {
     counts: StateCounts,
     tally: Tally,
     counters: Counters,
+    /// How long it took from a delete until the directory was gone.
+    removals: Histogram,
     /// The bytes of the chunks that were fetched and became visible.
     fetched_bytes: u64,
     /// Entries for which [`Entry::is_busy`].
@@ -184,6 +187,7 @@ impl Planner {
                 counts: StateCounts::default(),
                 tally: Tally::default(),
                 counters: Counters::default(),
+                removals: Histogram::default(),
                 fetched_bytes: 0,
                 busy: 0,
                 working: 0,
@@ -312,6 +316,11 @@ impl Planner {
             totals: board.counters.clone(),
             lock: LockHolds::default(),
         }
+    }
+
+    /// How long it took from deletes until the directories were gone.
+    pub(super) fn removals(&self) -> Histogram {
+        self.board.removals
     }
 
     pub(super) fn counters_mut(&mut self) -> &mut Counters {

@@ -122,18 +122,19 @@ impl Planner {
         !shut_down && running.is_some_and(|running| !running.doomed)
     }
 
-    /// A transfer is over.
+    /// A transfer is over. True if its chunk came into view.
     pub(in crate::data_manager) fn transfer_ended(
         &mut self,
         now: Moment,
         transfer: &Transfer,
         end: TransferEnd,
-    ) {
+    ) -> bool {
         self.edit(transfer.spec.id, |entry, board| {
             let same = |running: &mut Running| running.transfer.attempt == transfer.attempt;
             let Some(mut running) = entry.running.take_if(same) else {
-                return;
+                return false;
             };
+            let shown = end.result.is_ok() && !running.doomed;
             board.partials.unblock(transfer.spec.id);
             if end.result.is_ok() {
                 board.scheduler.space_was_found();
@@ -157,7 +158,8 @@ impl Planner {
             }
             entry.settle(now, board);
             entry.advance_all(now, board);
-        });
+            shown
+        })
     }
 }
 
