@@ -275,11 +275,11 @@ fn what_is_wrong_is_told_by_its_place() {
         ),
         (
             "{\"http_headers\": [{\"host\": \"h\", \"value\": \"v\"}]}",
-            "http_headers[0]: missing field `name` (line 1, column 46)",
+            "http_headers[0]: missing field `name` (line 1, column 45)",
         ),
         (
             "{\"proxy\": {\"file\": \"a\", \"env\": \"b\"}}",
-            "proxy: has to be a text, {\"file\": PATH} or {\"env\": NAME} (line 1, column 36)",
+            "proxy: has to be a text, {\"file\": PATH} or {\"env\": NAME} (line 1, column 35)",
         ),
     ] {
         assert_eq!(refused(json), told, "{json}");
