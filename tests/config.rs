@@ -542,6 +542,18 @@ fn the_far_ends_of_the_ranges_work() {
     task.wait_timeout(DEADLINE).unwrap().unwrap();
 }
 
+#[test]
+fn the_examples_in_the_cookbook_are_configs() {
+    let text = source("docs/cookbook.md");
+    let examples: Vec<&str> = text.split("```json\n").skip(1).collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for example in examples {
+        let json = example.split("```").next().unwrap();
+        let config = Config::from_json(json).unwrap();
+        assert_ne!(config, Config::default(), "{json}");
+    }
+}
+
 fn text() -> impl Strategy<Value = ConfigText> {
     let reference = ("[ -~]{1,12}", prop::option::of("[ -~]{1,8}"), any::<bool>());
     prop_oneof![
