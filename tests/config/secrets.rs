@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::support::origin::Origin;
 use super::support::{DEADLINE, bytes, chunk, id, temp_dir};
 use super::{CANARY, refused};
-use data_manager::ErrorKind;
 use data_manager::data_manager::{Config, HttpHeaderConfig, MirrorConfig};
 
 #[test]
@@ -154,6 +153,6 @@ fn with_keys_in_the_environment() {
     // Half of a pair is not made whole by the environment's.
     assert_eq!(
         builder(json!({"access_key": "other"})).unwrap_err().kind(),
-        ErrorKind::Refused
+        data_manager::ErrorKind::Refused
     );
 }

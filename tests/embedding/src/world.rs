@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use data_manager::data_chunk::{ChunkId, DataChunk};
-use data_manager::data_manager::DataManagerImpl;
+use data_manager::data_manager::{DataManagerImpl, Durability};
 use data_manager::data_source::{CancelToken, DataSource, OpenRequest, Opened, SourceError};
 use tempfile::TempDir;
 
@@ -30,6 +30,8 @@ impl World {
         let manager = DataManagerImpl::builder()
             .data_dir(dir.path())
             .threads(2)
+            // The disk is not what is looked at.
+            .durability(Durability::None)
             .first_backoff(Duration::from_millis(20))
             .source("gated", gate.clone())
             .open()
