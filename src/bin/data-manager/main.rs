@@ -6,12 +6,18 @@
 //! | `values.rs` | what is typed in it: sizes, durations, ids, ranges |
 //! | `exit.rs` | the exit codes, and how a failure is told |
 //! | `output.rs`, `units.rs` | what is printed, and where |
+//! | `settings.rs` | the settings of a manager that fetches, as flags |
+//! | `place.rs` | where an assignment is |
+//! | `work.rs`, `signals.rs` | a manager at work, until it is done or told to stop |
+//! | `report.rs`, `tally.rs`, `bars.rs` | what is shown of it |
+//! | `outcome.rs` | what is said at its end |
 //! | one file a command | `run` |
 //!
 //! It uses what everybody can use of the library. What was asked for goes to the standard output, in
 //! JSON with `--json`; talk goes to the standard error.
 
 mod args;
+mod bars;
 mod completions;
 mod cover;
 mod exit;
@@ -20,14 +26,21 @@ mod find;
 mod get;
 mod ls;
 mod man;
+mod outcome;
 mod output;
+mod place;
 mod prune;
+mod report;
 mod rm;
+mod settings;
+mod signals;
 mod status;
 mod sync;
+mod tally;
 mod units;
 mod values;
 mod verify;
+mod work;
 
 use std::process::ExitCode;
 
