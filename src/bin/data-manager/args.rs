@@ -27,10 +27,15 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Of every command")]
 pub(crate) struct Global {
     /// The data directory
     #[arg(long, global = true, value_name = "DIR")]
-    #[arg(env = "DATA_MANAGER_DIR", default_value = "local_data_dir")]
+    #[arg(
+        env = "DATA_MANAGER_DIR",
+        hide_env_values = true,
+        default_value = "local_data_dir"
+    )]
     pub(crate) data_dir: PathBuf,
     /// Write JSON, one object a line
     #[arg(long, global = true)]
@@ -66,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        clap::CommandFactory::command().debug_assert();
+        <Cli as clap::CommandFactory>::command().debug_assert();
         assert!(Cli::try_parse_from(["data-manager", "ls", "--quiet", "-v"]).is_err());
     }
 }

@@ -13,6 +13,9 @@ use crate::values::hex;
 /// More would not be looked at, and a terminal has so many lines.
 const MOST: usize = 16;
 
+/// What a chunk counts in the bar for all.
+const PARTS: u64 = 1000;
+
 /// How many digits of an id are shown.
 const DIGITS: usize = 12;
 
@@ -28,7 +31,7 @@ impl Bars {
     pub(crate) fn new() -> Bars {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let total = all.add(ProgressBar::new(0));
-        total.set_style(style("{msg} [{wide_bar}] {pos}/{len} chunks {prefix}"));
+        total.set_style(style("{msg} [{wide_bar}] {prefix}"));
         total.set_message("total       ");
         Bars {
             all,
@@ -72,13 +75,16 @@ impl Bars {
             bar.set_length(transfer.total_bytes.unwrap_or(u64::MAX).max(1));
             bar.set_position(transfer.done_bytes);
         }
-        self.total.set_length(sum.wanted as u64);
-        self.total.set_position(sum.available as u64);
-        let rate = format!("{}/s", units::size(sum.bytes_per_second));
-        self.total.set_prefix(match sum.left {
-            Some(left) => format!("{rate} ETA {}", units::duration(left)),
-            None => rate,
-        });
+        // In parts of a chunk: chunks may be few, and large.
+        self.total.set_length(sum.wanted as u64 * PARTS);
+        let done = sum.available as u64 * PARTS + (sum.parts * PARTS as f64) as u64;
+        self.total.set_position(done);
+        let (available, wanted) = (sum.available, sum.wanted);
+        let rate = units::size(sum.bytes_per_second);
+        let left = sum.left.map(units::duration);
+        let left = left.map_or(String::new(), |left| format!(" ETA {left}"));
+        let prefix = format!("{available}/{wanted} chunks {rate}/s{left}");
+        self.total.set_prefix(prefix);
     }
 
     /// Leaves the screen to others, until something is drawn again.

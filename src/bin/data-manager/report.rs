@@ -36,12 +36,12 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(out: &'a mut Output) -> Self {
-        let mut pace = Pace::default();
-        pace.begin(Instant::now());
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.begin(now);
         Report {
             bars: out.draws().then(Bars::new),
             out,
-            tally: Tally::default(),
+            tally: Tally::new(now),
             pace,
             follower: None,
             said_reached: false,

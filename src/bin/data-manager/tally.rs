@@ -12,7 +12,7 @@ use crate::units;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// What is known of the transfers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally {
     in_flight: BTreeMap<ChunkId, Transfer>,
     /// How much had come when, at most some [`WINDOW`] ago.
@@ -26,12 +26,25 @@ pub(crate) struct Transfer {
     pub(crate) total_bytes: Option<u64>,
 }
 
+impl Transfer {
+    /// How much of it has come, from 0 to 1; 0 if its end is not known.
+    fn part(&self) -> f64 {
+        let total = self.total_bytes.filter(|total| *total > 0);
+        total.map_or(0.0, |total| {
+            (self.done_bytes as f64 / total as f64).min(1.0)
+        })
+    }
+}
+
 /// How far it is in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sum {
     /// Chunks that are there, and that are wanted.
     pub(crate) available: usize,
     pub(crate) wanted: usize,
+    /// The parts of chunks that have come of those in flight: each counts as less than one.
+    pub(crate) parts: f64,
+    pub(crate) downloaded_bytes: u64,
     pub(crate) waiting_to_retry: usize,
     pub(crate) failed: usize,
     pub(crate) removing: usize,
@@ -41,6 +54,14 @@ pub(crate) struct Sum {
 }
 
 impl Tally {
+    /// Of a manager that was opened at `now`.
+    pub(crate) fn new(now: Instant) -> Self {
+        Tally {
+            in_flight: BTreeMap::new(),
+            came: VecDeque::from([(now, 0)]),
+        }
+    }
+
     /// Takes an event in; true if something came closer by it.
     pub(crate) fn note(&mut self, event: &Event) -> bool {
         match event {
@@ -93,6 +114,8 @@ impl Tally {
         Sum {
             available: chunks.available,
             wanted: chunks.available + coming + chunks.failed,
+            parts: self.in_flight.values().map(Transfer::part).sum(),
+            downloaded_bytes: stats.totals.downloaded_bytes,
             waiting_to_retry: chunks.backing_off,
             failed: chunks.failed,
             removing: chunks.removing,
@@ -139,8 +162,13 @@ impl Tally {
 impl std::fmt::Display for Sum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} of {} chunks", self.available, self.wanted)?;
-        if self.bytes_per_second > 0 {
-            write!(f, ", {}/s", units::size(self.bytes_per_second))?;
+        if self.downloaded_bytes > 0 {
+            let came = units::size(self.downloaded_bytes);
+            write!(
+                f,
+                ", {came} fetched, {}/s",
+                units::size(self.bytes_per_second)
+            )?;
         }
         let counts = [
             (self.waiting_to_retry, "to be tried again"),
@@ -163,7 +191,8 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {
-        let (mut tally, start) = (Tally::default(), Instant::now());
+        let start = Instant::now();
+        let mut tally = Tally::new(start);
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(tally.rate(at(0), 0), 0);
         assert_eq!(tally.rate(at(1), 1000), 1000);
@@ -176,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_guessed_by_what_is_known() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(Instant::now());
         let transfer = Transfer {
             done_bytes: 500,
             total_bytes: Some(1000),
