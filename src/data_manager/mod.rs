@@ -16,6 +16,7 @@
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
+//! | `view/` | a data directory that somebody else holds, or nobody |
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
 mod assigning;
@@ -34,6 +35,7 @@ mod scrub;
 mod sources;
 mod stats;
 mod transfer;
+pub mod view;
 
 use std::fmt;
 use std::num::NonZeroU64;
