@@ -151,7 +151,8 @@ fn every_module_has_its_rule() {
                 .to_string_lossy()
                 .into_owned()
         })
-        .filter(|name| name != "lib")
+        // The command-line tool is a crate of its own, which uses what everybody can.
+        .filter(|name| name != "lib" && name != "bin")
         .collect();
     let known: BTreeSet<String> = MAY_USE.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(modules, known);

@@ -1,0 +1,18 @@
+//! `data-manager export`.
+
+use crate::args::Global;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+Examples:
+  data-manager export";
+
+/// Write an assignment of what is there
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args, _: &Global, _: &mut Output) -> Result<Exit, Failure> {
+    Err(Failure::new(Exit::Failed, "export is not there yet"))
+}

@@ -1,0 +1,18 @@
+//! `data-manager status`.
+
+use crate::args::Global;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+Examples:
+  data-manager status";
+
+/// Say how the directory is
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args, _: &Global, _: &mut Output) -> Result<Exit, Failure> {
+    Err(Failure::new(Exit::Failed, "status is not there yet"))
+}
