@@ -6,6 +6,7 @@
 //! | `values.rs` | what is typed in it: sizes, durations, ids, ranges |
 //! | `exit.rs` | the exit codes, and how a failure is told |
 //! | `output.rs`, `units.rs` | what is printed, and where |
+//! | `viewing.rs` | what the commands share that only look |
 //! | one file a command | `run` |
 //!
 //! It uses what everybody can use of the library. What was asked for goes to the standard output, in
@@ -28,6 +29,7 @@ mod sync;
 mod units;
 mod values;
 mod verify;
+mod viewing;
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk::{Dir, is_no_dir};
+use super::disk::{Dir, Found, is_no_dir};
 use super::holder::DirectoryHolder;
 use super::left_over::{self, LeftOver};
 use super::manifest::Manifest;
@@ -64,7 +64,7 @@ impl OutsideView {
 
     fn own(&self) -> Result<(OwnDirs, Vec<Finding>), Error> {
         let lock = self.root.stat(layout::LOCK);
-        OwnDirs::look(&self.root, lock.is_ok_and(|found| found.is_file()))
+        OwnDirs::look(&self.root, lock.is_ok_and(Found::is_file))
     }
 
     /// The names of all chunks, and what is not ours.
