@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        clap::CommandFactory::command().debug_assert();
+        <Cli as clap::CommandFactory>::command().debug_assert();
         assert!(Cli::try_parse_from(["data-manager", "ls", "--quiet", "-v"]).is_err());
     }
 }
