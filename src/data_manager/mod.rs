@@ -17,6 +17,7 @@
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
 //! | `config.rs` | the builder's settings as plain values, for a file in JSON |
+//! | `view/` | a data directory that somebody else holds, or nobody |
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
 mod assigning;
@@ -36,6 +37,7 @@ mod scrub;
 mod sources;
 mod stats;
 mod transfer;
+pub mod view;
 
 use std::fmt;
 use std::num::NonZeroU64;

@@ -11,6 +11,7 @@
 //! | `work.rs`, `signals.rs` | a manager at work, until it is done or told to stop |
 //! | `report.rs`, `tally.rs`, `bars.rs` | what is shown of it |
 //! | `outcome.rs` | what is said at its end |
+//! | `viewing.rs` | what the commands share that only look |
 //! | one file a command | `run` |
 //!
 //! It uses what everybody can use of the library. What was asked for goes to the standard output, in
@@ -40,6 +41,7 @@ mod tally;
 mod units;
 mod values;
 mod verify;
+mod viewing;
 mod work;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::disk::Dir;
+use super::holder::DirectoryHolder;
 use super::layout::LOCK;
 use super::options::StoreOptions;
 use crate::error::{Error, ErrorKind};
@@ -83,14 +84,13 @@ fn lock_file(root: &Dir) -> Result<File, TryLockError> {
 }
 
 fn locked(root: &Dir) -> Error {
-    let said = root.read_bounded(LOCK, 64).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said);
-    let holder = match said.lines().next().unwrap_or_default().trim() {
-        "" => "another owner".to_owned(),
-        pid if pid == std::process::id().to_string() => {
+    let holder = match DirectoryHolder::of(root) {
+        DirectoryHolder::Process { pid, .. } if pid == std::process::id() => {
             "another manager, or a guard that outlived one, in this process".to_owned()
         }
-        pid => format!("process {pid}"),
+        // It may have been given back since.
+        DirectoryHolder::Nobody => "another owner".to_owned(),
+        holder => holder.to_string(),
     };
     let message = format!(
         "the data directory {} is held by {holder}",
