@@ -5,6 +5,8 @@
 mod help;
 #[path = "cli/others.rs"]
 mod others;
+#[path = "cli/settings.rs"]
+mod settings;
 mod support;
 #[path = "cli/sync.rs"]
 mod sync;

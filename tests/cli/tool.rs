@@ -21,6 +21,7 @@ pub(crate) fn tool(data_dir: &Path, args: &[&str]) -> Command {
         "all_proxy",
         "no_proxy",
         "DATA_MANAGER_DIR",
+        "DATA_MANAGER_CONFIG",
     ] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
@@ -97,12 +98,19 @@ impl Running {
     /// Waits for a line, of either stream, with this in it.
     #[track_caller]
     pub(crate) fn line(&self, with: &str) -> String {
+        self.until(with).pop().unwrap_or_default()
+    }
+
+    /// The same with the lines before it.
+    #[track_caller]
+    pub(crate) fn until(&self, with: &str) -> Vec<String> {
         let (deadline, mut seen) = (Instant::now() + DEADLINE, Vec::new());
         while let Ok(line) = self.lines.recv_timeout(deadline - Instant::now()) {
-            if line.contains(with) {
-                return line;
-            }
+            let found = line.contains(with);
             seen.push(line);
+            if found {
+                return seen;
+            }
         }
         panic!("no line with {with:?} in {seen:#?}");
     }

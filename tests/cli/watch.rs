@@ -65,6 +65,33 @@ fn a_watched_url_tells_in_json() {
     assert_eq!(running.wait().code(), Some(0));
 }
 
+/// Otherwise a worker's log would be about nothing else.
+#[test]
+fn a_chunk_that_fails_again_and_again_is_told_of_once() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let gone = described(2, origin.url("gone"));
+    let file = assignment(dir.path(), [served(&origin, 1), gone]);
+    let config = dir.path().join("config.json");
+    std::fs::write(
+        &config,
+        r#"{"first_backoff_ms": 1, "longest_backoff_ms": 20}"#,
+    )
+    .unwrap();
+    let config = config.to_str().unwrap();
+    let args = ["--config", config, "sync", "--watch", "--assignment", &file];
+    let running = Running::start(&dir.path().join("data"), &args);
+    running.line("failed: ");
+    running.line("1 chunk, 1.0 kB; 1 failed, tried again");
+    let tried = origin.hits("gone");
+    origin.wait_for_hits("gone", tried + 10);
+    origin.file("gone", bytes(2, 1000));
+    let between = running.until("reached: 2 chunks, 2.0 kB");
+    assert!(
+        !between.iter().any(|line| line.contains("failed")),
+        "{between:?}"
+    );
+}
+
 #[test]
 fn a_single_run_that_is_stopped_says_so_and_keeps_what_came() {
     let (dir, origin) = (temp_dir(), Origin::start());

@@ -46,19 +46,16 @@ mod work;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Cli, Command};
 use exit::{Exit, Failure};
 use output::Output;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (mut cli, typed) = Cli::read();
     let mut out = Output::new(&cli.global);
-    let ended = run(&cli, &mut out).and_then(|exit| {
-        out.flush()?;
-        Ok(exit)
-    });
+    let ended = (cli.global.read_config(typed))
+        .and_then(|()| run(&cli, &mut out))
+        .and_then(|exit| out.flush().map(|()| exit));
     let exit = ended.unwrap_or_else(|failure| {
         out.failure(&failure);
         failure.exit()

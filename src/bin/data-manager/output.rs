@@ -109,13 +109,6 @@ impl Output {
         }
     }
 
-    /// The same for what only they want to know who said `-v`.
-    pub(crate) fn say_more(&self, line: fmt::Arguments<'_>) {
-        if self.verbose > 0 {
-            tell(line);
-        }
-    }
-
     /// What failed: also with `--quiet`.
     pub(crate) fn complain(&self, line: fmt::Arguments<'_>) {
         tell(line);

@@ -1,10 +1,12 @@
 //! What is shown of a manager at work: JSON lines, bars at a terminal, and lines from time to time
 //! anywhere else.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use data_manager::Error;
-use data_manager::data_manager::{AssignmentFollower, DataManagerImpl, Event};
+use data_manager::data_chunk::ChunkId;
+use data_manager::data_manager::{AssignmentFollower, DataManagerImpl, Event, StateCounts};
 
 use crate::bars::{Bars, Pace};
 use crate::exit::{Failure, advice_for, one_line};
@@ -30,8 +32,12 @@ pub(crate) struct Report<'a> {
     /// Whether it was said that everything that was asked for is reached; nothing more is to be
     /// expected then.
     said_reached: bool,
+    /// What was said last of what is reached; taken back when something moves.
+    said: Option<String>,
     /// Why the assignment could not be had, the last time that it was said.
     said_failed: Option<String>,
+    /// The same of each chunk: a worker that cannot have one says so once, not with each attempt.
+    said_of: HashMap<ChunkId, String>,
 }
 
 impl<'a> Report<'a> {
@@ -45,7 +51,9 @@ impl<'a> Report<'a> {
             pace,
             follower: None,
             said_reached: false,
+            said: None,
             said_failed: None,
+            said_of: HashMap::new(),
         }
     }
 
@@ -75,6 +83,9 @@ impl<'a> Report<'a> {
         event: &Event,
     ) -> Result<bool, Failure> {
         let moved = self.tally.note(event);
+        if moved || matches!(event, Event::AssignmentTaken { .. }) {
+            self.said = None;
+        }
         // A look at what is there, again and again, changes nothing.
         let of_scrub = matches!(event, Event::Verified { .. } | Event::ScrubRound { .. });
         if !of_scrub && !matches!(event, Event::AssignmentFailed { .. }) {
@@ -119,27 +130,31 @@ impl<'a> Report<'a> {
         }
         self.said_reached = true;
         let chunks = manager.stats().chunks;
+        let failed = not_reached(&chunks);
+        let text = match failed {
+            0 => format!("reached: {}", shown(&chunks)),
+            failed => format!(
+                "{}; {failed} failed, tried again from time to time",
+                shown(&chunks)
+            ),
+        };
+        if let Some(bars) = &mut self.bars {
+            bars.clear();
+        }
+        if self.said.as_ref() == Some(&text) {
+            return Ok(());
+        }
         if self.out.is_json() {
+            self.said = Some(text);
             return self.out.object(&serde_json::json!({
                 "event": "reached",
                 "chunks": chunks.available,
                 "bytes": chunks.available_bytes,
-                "failed": chunks.failed,
+                "failed": failed,
             }));
         }
-        let (there, size) = (
-            units::count(chunks.available, "chunk"),
-            units::size(chunks.available_bytes),
-        );
-        if let Some(bars) = &mut self.bars {
-            bars.clear();
-        }
-        match chunks.failed {
-            0 => self.say(&format!("reached: {there}, {size}")),
-            failed => self.say(&format!(
-                "{there}, {size}; {failed} failed and are tried again"
-            )),
-        }
+        self.say(&text);
+        self.said = Some(text);
         Ok(())
     }
 
@@ -154,9 +169,9 @@ impl<'a> Report<'a> {
             Event::SpaceShort { error, .. } => self.trouble("no room", error),
             Event::DiskTrouble { error, .. } => self.trouble("the disk failed", error),
             Event::Damaged { error, .. } => self.trouble("damaged", error),
-            Event::Failed { error, .. } if self.follower.is_some() || often > 0 => {
-                self.trouble("failed", error);
-            }
+            Event::Failed {
+                chunk_id, error, ..
+            } if self.follower.is_some() || often > 0 => self.failed(*chunk_id, error),
             Event::AssignmentTaken {
                 chunks, refused, ..
             } => self.assignment(*chunks, *refused),
@@ -193,10 +208,21 @@ impl<'a> Report<'a> {
 
     fn assignment(&mut self, chunks: usize, refused: usize) {
         self.said_failed = None;
+        // What is not in it any more need not be remembered.
+        self.said_of.clear();
         self.say(&format!("assignment: {}", units::count(chunks, "chunk")));
         let why = self.follower.and_then(|follower| follower.status().refusal);
         if let Some(why) = why.filter(|_| refused > 0) {
             self.trouble(&format!("{refused} of them refused, the first"), &why);
+        }
+    }
+
+    /// Said once, however often it is tried again.
+    fn failed(&mut self, chunk_id: ChunkId, error: &Error) {
+        let text = error.to_string();
+        if self.said_of.get(&chunk_id) != Some(&text) {
+            self.trouble("failed", error);
+            self.said_of.insert(chunk_id, text);
         }
     }
 
@@ -220,4 +246,16 @@ impl<'a> Report<'a> {
             None => self.out.say(format_args!("{line}")),
         }
     }
+}
+
+/// The chunks whose task ended in an error, of a manager that is idle. Each is failed, or just being
+/// tried again.
+fn not_reached(chunks: &StateCounts) -> usize {
+    let again = chunks.settling + chunks.waiting + chunks.transferring + chunks.backing_off;
+    chunks.failed + again
+}
+
+fn shown(chunks: &StateCounts) -> String {
+    let size = units::size(chunks.available_bytes);
+    format!("{}, {size}", units::count(chunks.available, "chunk"))
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
         let message = format!("{} is no directory", global.data_dir.display());
         return Err(Failure::missing(message).advise("Name the right one with --data-dir"));
     }
-    let manager = DataManagerImpl::open(&global.data_dir)?;
+    let manager = global.builder()?.open()?;
     let (mut leaving, mut missing) = (Vec::new(), Vec::new());
     for id in &args.ids {
         match bytes_of(&manager, id) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use data_manager::data_manager::{DataManagerBuilder, DataManagerImpl, Durability};
+use data_manager::data_manager::{DataManagerBuilder, Durability};
 
 use crate::args::Global;
 use crate::exit::{Exit, Failure};
@@ -50,15 +50,14 @@ pub(crate) struct Settings {
     #[arg(long)]
     allow_private_redirects: bool,
     /// What survives a power cut
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    durability: Durable,
+    #[arg(long, value_enum, value_name = "HOW")]
+    durability: Option<Durable>,
 }
 
 /// [`Durability`], as it is typed.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Durable {
-    /// What was visible is there
-    #[default]
+    /// What was visible is there; so it is unless something else is said
     Full,
     /// What is there is whole
     Ordered,
@@ -66,17 +65,26 @@ enum Durable {
     None,
 }
 
+impl From<Durable> for Durability {
+    fn from(how: Durable) -> Self {
+        match how {
+            Durable::Full => Durability::Full,
+            Durable::Ordered => Durability::Ordered,
+            Durable::None => Durability::None,
+        }
+    }
+}
+
 impl Settings {
-    /// A builder with these settings, for the data directory.
+    /// A builder with these settings, and otherwise those of the file of settings, for the data
+    /// directory.
     pub(crate) fn builder(&self, global: &Global) -> Result<DataManagerBuilder, Failure> {
-        let mut builder = DataManagerImpl::builder()
-            .data_dir(&global.data_dir)
-            .allow_private_redirects(self.allow_private_redirects)
-            .durability(match self.durability {
-                Durable::Full => Durability::Full,
-                Durable::Ordered => Durability::Ordered,
-                Durable::None => Durability::None,
-            });
+        let mut builder = global.builder()?;
+        if self.allow_private_redirects {
+            builder = builder.allow_private_redirects(true);
+        }
+        let durability = self.durability.map(Durability::from);
+        builder = given(builder, durability, DataManagerBuilder::durability);
         for dir in &self.serve_files_from {
             builder = builder.serve_files_from(dir);
         }

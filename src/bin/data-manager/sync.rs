@@ -18,6 +18,7 @@ Examples:
   data-manager sync --assignment https://scheduler.example.com/workers/7.json --watch --every 10s
   data-manager sync --assignment s3://bucket/worker-7.json --watch --json
   data-manager --data-dir /data sync --assignment a.json --bandwidth-limit 50MB --max-bytes 1TB
+  data-manager --config worker.json sync --assignment a.json
   data-manager sync --assignment a.json --header data.example.com @token.txt
 
 Without --watch it ends once all is reached, with 0 if every chunk is there, and 1 if not: then each
