@@ -32,7 +32,7 @@ pub(crate) struct Report<'a> {
     /// Whether it was said that everything that was asked for is reached; nothing more is to be
     /// expected then.
     said_reached: bool,
-    /// What was said last of what is reached; taken back when something moves.
+    /// What was said last of what is reached; forgotten when there is something new to reach.
     said: Option<String>,
     /// Why the assignment could not be had, the last time that it was said.
     said_failed: Option<String>,
@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
         event: &Event,
     ) -> Result<bool, Failure> {
         let moved = self.tally.note(event);
-        if moved || matches!(event, Event::AssignmentTaken { .. }) {
+        if matches!(event, Event::AssignmentTaken { .. } | Event::Damaged { .. }) {
             self.said = None;
         }
         // A look at what is there, again and again, changes nothing.
