@@ -1,9 +1,9 @@
 //! Runs the tool.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use data_manager::data_chunk::{AssignmentDocument, DataChunk};
@@ -48,7 +48,18 @@ impl From<Output> for Said {
 }
 
 pub(crate) fn run(data_dir: &Path, args: &[&str]) -> Said {
-    tool(data_dir, args).output().unwrap().into()
+    let mut command = tool(data_dir, args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let (id, (sender, ended)) = (child.id(), channel());
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(DEADLINE) else {
+        let _ = Command::new("kill")
+            .args(["-s", "KILL", &id.to_string()])
+            .status();
+        panic!("{args:?} does not end");
+    };
+    output.unwrap().into()
 }
 
 impl Said {
@@ -67,6 +78,15 @@ impl Said {
     }
 }
 
+/// Sends each line, on a thread of its own.
+fn pass_on(stream: impl Read + Send + 'static, to: Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            let _ = to.send(line.unwrap());
+        }
+    });
+}
+
 /// The tool at work. Dropping it kills it.
 pub(crate) struct Running {
     child: Child,
@@ -79,19 +99,8 @@ impl Running {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
-        let (out, err): (ChildStdout, ChildStderr) =
-            (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let other = sender.clone();
-        std::thread::spawn(move || {
-            BufReader::new(out)
-                .lines()
-                .for_each(|l| drop(sender.send(l.unwrap())))
-        });
-        std::thread::spawn(move || {
-            BufReader::new(err)
-                .lines()
-                .for_each(|l| drop(other.send(l.unwrap())))
-        });
+        pass_on(child.stdout.take().unwrap(), sender.clone());
+        pass_on(child.stderr.take().unwrap(), sender);
         Running { child, lines }
     }
 
