@@ -16,6 +16,7 @@
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
 //! | `sources.rs` | which source serves which scheme |
+//! | `config.rs` | the builder's settings as plain values, for a file in JSON |
 //! | `view/` | a data directory that somebody else holds, or nobody |
 //! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
 
@@ -24,6 +25,7 @@ mod auditing;
 mod builder;
 mod checking;
 mod chunk_task;
+mod config;
 mod core;
 mod download;
 mod events;
@@ -48,6 +50,9 @@ use parking_lot::Mutex;
 
 pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
+#[cfg(feature = "s3")]
+pub use config::S3Config;
+pub use config::{Config, ConfigText, HttpHeaderConfig, MirrorConfig};
 pub use events::{Event, Events, RecvError};
 pub use following::{AssignmentFollower, FollowStatus};
 pub use stats::{

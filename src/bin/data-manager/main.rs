@@ -6,6 +6,11 @@
 //! | `values.rs` | what is typed in it: sizes, durations, ids, ranges |
 //! | `exit.rs` | the exit codes, and how a failure is told |
 //! | `output.rs`, `units.rs` | what is printed, and where |
+//! | `settings.rs` | the settings of a manager that fetches, as flags |
+//! | `place.rs` | where an assignment is |
+//! | `work.rs`, `signals.rs` | a manager at work, until it is done or told to stop |
+//! | `report.rs`, `tally.rs`, `bars.rs` | what is shown of it |
+//! | `outcome.rs` | what is said at its end |
 //! | `viewing.rs` | what the commands share that only look |
 //! | one file a command | `run` |
 //!
@@ -13,6 +18,7 @@
 //! JSON with `--json`; talk goes to the standard error.
 
 mod args;
+mod bars;
 mod completions;
 mod cover;
 mod exit;
@@ -21,31 +27,35 @@ mod find;
 mod get;
 mod ls;
 mod man;
+mod outcome;
 mod output;
+mod place;
 mod prune;
+mod report;
 mod rm;
+mod settings;
+mod signals;
 mod status;
 mod sync;
+mod tally;
 mod units;
 mod values;
 mod verify;
 mod viewing;
+mod work;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use args::{Cli, Command};
 use exit::{Exit, Failure};
 use output::Output;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (mut cli, typed) = Cli::read();
     let mut out = Output::new(&cli.global);
-    let ended = run(&cli, &mut out).and_then(|exit| {
-        out.flush()?;
-        Ok(exit)
-    });
+    let ended = (cli.global.read_config(typed))
+        .and_then(|()| run(&cli, &mut out))
+        .and_then(|exit| out.flush().map(|()| exit));
     let exit = ended.unwrap_or_else(|failure| {
         out.failure(&failure);
         failure.exit()

@@ -45,6 +45,11 @@ impl Output {
         self.talks_to_terminal && !self.quiet && !self.json
     }
 
+    /// Whether to say nothing but what was asked for, and what failed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// How often `-v` was said.
     pub(crate) fn verbosity(&self) -> u8 {
         self.verbose
@@ -104,11 +109,9 @@ impl Output {
         }
     }
 
-    /// The same for what only they want to know who said `-v`.
-    pub(crate) fn say_more(&self, line: fmt::Arguments<'_>) {
-        if self.verbose > 0 {
-            tell(line);
-        }
+    /// What failed: also with `--quiet`.
+    pub(crate) fn complain(&self, line: fmt::Arguments<'_>) {
+        tell(line);
     }
 
     /// Why the tool ends.

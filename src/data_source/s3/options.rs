@@ -154,6 +154,16 @@ impl S3Options {
         self
     }
 
+    /// For keys that do not belong to those that are set.
+    pub(crate) fn without_keys(mut self) -> Self {
+        (self.access_key, self.secret_key, self.session_token) = (None, None, None);
+        self
+    }
+
+    pub(crate) fn lifetime(&self) -> Duration {
+        self.expires_in
+    }
+
     /// Refuses what cannot be worked with: the field, and the reason.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         match super::Service::new(self.clone()) {
