@@ -9,7 +9,7 @@
 
 mod chunk;
 mod export;
-mod prune;
+mod pruning;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::chunk::{ViewedChunk, ViewedFile, ViewedState};
 pub use self::export::Exported;
-pub use self::prune::{KeptLeftOver, LeftOver, PruneOptions, Pruned, prune};
+pub use self::pruning::{KeptLeftOver, LeftOver, PruneOptions, Pruned, prune};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, DatasetId};
 pub use crate::data_source::{DirectoryHolder, LeftOverKind};
