@@ -185,6 +185,40 @@ fn what_was_deleted_is_not_seen_though_somebody_reads_it() {
 }
 
 #[test]
+fn a_view_sees_what_a_start_would_show() {
+    let mut world = World::new();
+    world.get(1, 0..10);
+    world.get(2, 10..20);
+    world.manager = None;
+    let dirs = chunk_dirs(&world.data());
+    let renamed = |dir: &Path, change: &dyn Fn(&mut Vec<String>)| {
+        let name = dir.file_name().unwrap().to_str().unwrap();
+        let mut fields: Vec<String> = name.split('-').map(str::to_owned).collect();
+        change(&mut fields);
+        dir.with_file_name(fields.join("-"))
+    };
+    // A later generation of the first, whose owner was killed before the earlier one was gone.
+    let later = renamed(&dirs[0], &|fields| fields[4] = "99".to_owned());
+    fs::create_dir(&later).unwrap();
+    for file in support::read_dir(&dirs[0]) {
+        fs::copy(&file, later.join(file.file_name().unwrap())).unwrap();
+    }
+    // The second was not synced before the machine was started anew.
+    let unsynced = renamed(&dirs[1], &|fields| fields.push("00000001".to_owned()));
+    fs::rename(&dirs[1], &unsynced).unwrap();
+    let view = world.view();
+    assert_eq!(ids(&view), [id(1)]);
+    assert_eq!(view.get(&id(1)).unwrap().path(), later);
+    let paths = |chunks: &[data_manager::data_manager::view::ViewedChunk]| -> Vec<PathBuf> {
+        chunks.iter().map(|chunk| chunk.path().to_owned()).collect()
+    };
+    assert_eq!(paths(view.leaving()), [dirs[0].clone()]);
+    assert_eq!(paths(view.unverified()), [unsynced]);
+    let manager = support::open(&world.data());
+    assert_eq!(manager.get_chunk(&id(1)).unwrap().path(), later);
+}
+
+#[test]
 fn looking_changes_nothing() {
     let mut world = World::new();
     world.get(1, 0..10);
@@ -210,6 +244,7 @@ fn looking_changes_nothing() {
     let strangers = view.strangers();
     assert_eq!(strangers.len(), 1);
     assert_eq!(strangers[0].path, world.data().join("notes.txt"));
+    assert!(serde_json::to_string(&strangers).is_ok());
     assert_eq!(everything(&world.data()), before);
 
     let nowhere = world.dir.path().join("nowhere");

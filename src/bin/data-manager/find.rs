@@ -1,5 +1,7 @@
 //! `data-manager find`.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::args::Global;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -37,11 +39,13 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
     };
     if out.is_json() {
         let mut object = serde_json::to_value(chunk).unwrap_or_default();
-        let files = view.files(chunk)?;
+        let files = view.files(chunk).map_err(viewing::of_chunk)?;
         object["files"] = serde_json::to_value(files).unwrap_or_default();
         out.object(&object)?;
     } else {
-        out.line(format_args!("{}", chunk.path().display()))?;
+        // As it is: a program is going to open it.
+        out.text(chunk.path().as_os_str().as_bytes())?;
+        out.text(b"\n")?;
         out.flush()?;
         let (id, blocks) = (
             values::hex(chunk.id()),

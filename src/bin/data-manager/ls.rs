@@ -73,9 +73,14 @@ struct Row<'a> {
     block_range: Option<Range<u64>>,
     len_bytes: u64,
     state: State,
+    #[serde(serialize_with = "shown_path")]
     path: std::borrow::Cow<'a, Path>,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<Vec<ViewedFile>>,
+}
+
+fn shown_path<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 // The signature is serde's.

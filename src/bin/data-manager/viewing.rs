@@ -32,6 +32,16 @@ pub(crate) fn of_directory(error: Error) -> Failure {
     }
 }
 
+/// An error about a chunk that was seen a moment ago.
+pub(crate) fn of_chunk(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Failure::from(error).advise("Run it again: the directory's owner goes on meanwhile")
+        }
+        _ => of_directory(error),
+    }
+}
+
 /// An id, or its first digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdPrefix(String);
@@ -65,7 +75,7 @@ impl IdPrefix {
         match found[..] {
             [id] => Ok(*id),
             [] => Err(Failure::missing(format!("there is no {what} {named}"))
-                .advise("Run ls, which shows what is there")),
+                .advise("Run status and ls, which show what is there")),
             [first, second, ..] => {
                 let count = found.len();
                 let (first, second) = (values::hex(first), values::hex(second));

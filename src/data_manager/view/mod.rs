@@ -9,7 +9,7 @@
 
 mod chunk;
 mod export;
-mod prune;
+mod pruning;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,11 +17,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use self::chunk::{ViewedChunk, ViewedFile, ViewedState};
 pub use self::export::Exported;
-pub use self::prune::{KeptLeftOver, LeftOver, PruneOptions, Pruned, prune};
+pub use self::pruning::{KeptLeftOver, LeftOver, PruneOptions, Pruned, prune};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, DatasetId};
 pub use crate::data_source::{DirectoryHolder, LeftOverKind};
@@ -105,6 +105,7 @@ pub struct ViewedSpace {
 #[non_exhaustive]
 pub struct ViewedStranger {
     /// Where it is.
+    #[serde(serialize_with = "shown_path")]
     pub path: PathBuf,
     /// Why it could not be read; `None` if it is somebody else's.
     pub error: Option<Error>,
@@ -223,8 +224,8 @@ impl DirectoryView {
     /// Reads every byte of the chunk's files and holds it against the manifest. `progress` is told
     /// now and then how many more bytes were read.
     ///
-    /// What is read is not kept in memory by the system, so that queries beside it keep what is
-    /// theirs.
+    /// What is read is dropped from the system's memory, before and after: it is the disk that is
+    /// checked, and a terabyte of it would push out what queries use.
     ///
     /// # Errors
     /// [`Damaged`](crate::ErrorKind::Damaged), with the file, if something is not what was committed;
@@ -292,6 +293,11 @@ impl DirectoryView {
         };
         self.findings.iter().map(stranger).collect()
     }
+}
+
+/// A path as text, also one that is none: a stranger may call things as they like.
+fn shown_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl fmt::Debug for DirectoryView {

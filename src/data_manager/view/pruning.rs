@@ -18,6 +18,7 @@ pub struct LeftOver {
     /// Why it is there.
     pub kind: LeftOverKind,
     /// Its directory.
+    #[serde(serialize_with = "super::shown_path")]
     pub path: PathBuf,
     /// The chunk that it is of, or was.
     #[serde(serialize_with = "crate::data_chunk::hex_optional_chunk_id::serialize")]
