@@ -69,6 +69,8 @@
 //!
 //! `tasks_manager` and `io_operation` know nothing of the others and can be read, and used, alone.
 //!
+//! The [`cookbook`] answers what people ask first.
+//!
 //! [`DataManagerImpl`]: data_manager::DataManagerImpl
 #![forbid(unsafe_code)]
 
@@ -81,6 +83,10 @@ pub mod io_operation;
 pub mod tasks_manager;
 
 pub use error::{Error, ErrorKind};
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/cookbook.md")]
+pub mod cookbook {}
 
 /// The door for the targets in `fuzz/`, in their build only.
 #[cfg(fuzzing)]

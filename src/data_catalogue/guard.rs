@@ -39,6 +39,33 @@ impl fmt::Debug for dyn Held {
 ///
 /// Cloning is one atomic increment. Dropping never blocks: the last guard of a deleted chunk hands
 /// the removal to the manager's threads and returns.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use data_manager::data_chunk::DataChunk;
+/// # let dir = tempfile::tempdir()?;
+/// # let served = dir.path().join("blocks");
+/// # std::fs::write(&served, "PAR1")?;
+/// # let chunk = DataChunk {
+/// #     id: [1; 32],
+/// #     dataset_id: [7; 32],
+/// #     block_range: 0..100,
+/// #     files: HashMap::from([("blocks.parquet".to_owned(), format!("file://{}", served.display()))]),
+/// # };
+/// # let builder = data_manager::data_manager::DataManagerImpl::builder().serve_files_from(dir.path());
+/// # let manager = builder.data_dir(dir.path().join("chunks")).open()?;
+/// # manager.download_chunk(chunk).wait()?;
+/// let guard = manager.find_chunk([7; 32], 42).expect("block 42 is here");
+/// assert_eq!(guard.block_range(), 0..100);
+/// for file in guard.files() {
+///     let bytes = std::fs::read(guard.path().join(&file.name))?;
+///     assert_eq!(bytes.len() as u64, file.len_bytes);
+/// }
+/// let clone = guard.clone();                          // for another thread, say
+/// drop(manager);
+/// assert!(clone.path().is_dir(), "it outlives its manager");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ChunkGuard {
     held: Arc<dyn Held>,

@@ -28,6 +28,15 @@ use crate::data_chunk::{ChunkId, DatasetId};
 const SLICE: usize = 1024;
 
 /// What is available, in memory.
+///
+/// ```
+/// use data_manager::data_catalogue::DataCatalogue;
+///
+/// // A manager fills its own, and asks it for every lookup; an empty one has an answer, too.
+/// let catalogue = DataCatalogue::new();
+/// assert!(catalogue.find(&[7; 32], 42).is_none());
+/// assert_eq!(catalogue.cover(&[7; 32], 0..100).missing, [0..100]);
+/// ```
 #[derive(Debug, Default)]
 pub struct DataCatalogue {
     /// Protects the registry and nothing else. Under the write lock: one insertion or removal,
@@ -46,6 +55,29 @@ struct Registry {
 type ByBlock = (Range<u64>, ChunkId, Arc<dyn Held>);
 
 /// What covers a range of blocks; the answer of `find_range`.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use data_manager::data_chunk::DataChunk;
+/// # let dir = tempfile::tempdir()?;
+/// # let served = dir.path().join("blocks");
+/// # std::fs::write(&served, "PAR1")?;
+/// # let chunk = DataChunk {
+/// #     id: [1; 32],
+/// #     dataset_id: [7; 32],
+/// #     block_range: 0..100,
+/// #     files: HashMap::from([("blocks.parquet".to_owned(), format!("file://{}", served.display()))]),
+/// # };
+/// # let builder = data_manager::data_manager::DataManagerImpl::builder().serve_files_from(dir.path());
+/// # let manager = builder.data_dir(dir.path().join("chunks")).open()?;
+/// # manager.download_chunk(chunk).wait()?;
+/// # manager.download_chunk(DataChunk { id: [2; 32], block_range: 150..200, files: HashMap::from([("f".to_owned(), format!("file://{}", served.display()))]), dataset_id: [7; 32] }).wait()?;
+/// let cover = manager.find_range([7; 32], 50..250);
+/// let found: Vec<_> = cover.chunks.iter().map(|guard| guard.block_range()).collect();
+/// assert_eq!(found, [0..100, 150..200]);              // whole chunks, which may reach beyond the range
+/// assert_eq!(cover.missing, [100..150, 200..250]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RangeCover {

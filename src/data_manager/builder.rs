@@ -40,7 +40,7 @@ use crate::error::Error;
 ///
 /// let error = DataManagerImpl::builder().slots(0).open().unwrap_err();
 /// assert_eq!(error.to_string(), "slots: has to be at least 1");
-/// # Ok::<(), data_manager::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// | setting | in a [`Config`](super::Config) | default | range | meaning |

@@ -78,6 +78,40 @@ impl Completion {
 ///
 /// Ignoring or dropping it detaches: the work goes on. It is a plain [`Future`] and can be awaited
 /// on any executor. Awaiting it again after it ended gives the same outcome.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use data_manager::data_chunk::DataChunk;
+/// # let dir = tempfile::tempdir()?;
+/// # let served = dir.path().join("blocks");
+/// # std::fs::write(&served, "PAR1")?;
+/// # let chunk = DataChunk {
+/// #     id: [1; 32],
+/// #     dataset_id: [7; 32],
+/// #     block_range: 0..100,
+/// #     files: HashMap::from([("blocks.parquet".to_owned(), format!("file://{}", served.display()))]),
+/// # };
+/// # let builder = data_manager::data_manager::DataManagerImpl::builder().serve_files_from(dir.path());
+/// # let manager = builder.data_dir(dir.path().join("chunks")).open()?;
+/// use std::time::Duration;
+/// use data_manager::ErrorKind;
+/// use data_manager::tasks_manager::block_on;
+///
+/// # let missing = DataChunk { id: [2; 32], files: HashMap::from([("f".to_owned(), format!("file://{}/none", dir.path().display()))]), ..chunk.clone() };
+/// block_on(async {
+///     manager.download_chunk(chunk).await?;           // awaited, here or in any async program
+///     manager.delete_chunk([1; 32]).await
+/// })?;
+///
+/// let task = manager.download_chunk(missing);
+/// match task.wait_timeout(Duration::from_secs(30)) {  // or waited for
+///     Some(Err(error)) if error.kind() == ErrorKind::NotFound => println!("{error}"),
+///     other => panic!("{other:?}"),
+/// }
+///
+/// manager.delete_chunk([2; 32]);                      // or ignored: the work is done all the same
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ChunkTask {
     completion: Completion,
     /// This task's place in the list of wakers, once it was polled.

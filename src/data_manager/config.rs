@@ -57,7 +57,7 @@ use super::builder::Durability;
 /// let error = Config::from_json(r#"{"slots": 16, "stall_timeout_ms": "10s"}"#).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "stall_timeout_ms: has to be a whole number, 0 or more (line 1, column 40)"
+///     "stall_timeout_ms: has to be a whole number, 0 or more (line 1, column 39)"
 /// );
 /// # Ok::<(), data_manager::Error>(())
 /// ```

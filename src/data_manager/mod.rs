@@ -112,6 +112,38 @@ pub trait DataManager: Send + Sync {
 /// A chunk is *visible* (in [`list_chunks`](Self::list_chunks), [`find_chunk`](Self::find_chunk)
 /// and [`find_range`](Self::find_range)) from the moment it is whole, checked and committed, until
 /// the call that asks for it to be gone.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use data_manager::data_chunk::DataChunk;
+/// # let dir = tempfile::tempdir()?;
+/// # let served = dir.path().join("blocks");
+/// # std::fs::write(&served, "PAR1")?;
+/// # let chunk = DataChunk {
+/// #     id: [1; 32],
+/// #     dataset_id: [7; 32],
+/// #     block_range: 0..100,
+/// #     files: HashMap::from([("blocks.parquet".to_owned(), format!("file://{}", served.display()))]),
+/// # };
+/// # let builder = data_manager::data_manager::DataManagerImpl::builder().serve_files_from(dir.path());
+/// # let data_dir = dir.path().join("chunks");
+/// use data_manager::data_manager::DataManagerImpl;
+///
+/// # let _settings = |data_dir: std::path::PathBuf| -> Result<_, data_manager::Error> {
+/// let manager = DataManagerImpl::open(&data_dir)?;
+/// # Ok(manager) };
+/// # let manager = builder.data_dir(&data_dir).open()?;
+/// let (dataset, id) = (chunk.dataset_id, chunk.id);
+/// let task = manager.download_chunk(chunk);        // returns at once; the task tells what became of it
+/// task.wait()?;
+///
+/// let guard = manager.find_chunk(dataset, 42).expect("block 42 is here");
+/// manager.delete_chunk(id);                        // invisible from here on
+/// assert!(manager.find_chunk(dataset, 42).is_none());
+/// let file = guard.path().join("blocks.parquet");  // and still there, while the guard is
+/// assert_eq!(std::fs::read(file)?, b"PAR1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct DataManagerImpl {
     core: Arc<Core>,
     data_dir: PathBuf,

@@ -18,6 +18,22 @@ use std::task::{Context, Poll};
 /// # Panics
 ///
 /// Polled again after it has given the result, it panics.
+///
+/// ```
+/// use data_manager::tasks_manager::TasksManager;
+///
+/// let manager = TasksManager::new(1);
+/// let inner = manager.spawn(async { 6 });
+/// let outer = manager.spawn(async move { inner.await.map(|six| six * 7) });
+/// assert_eq!(outer.wait().unwrap().unwrap(), 42);
+///
+/// let panicked = manager.spawn(async { panic!("no such luck") }).wait().unwrap_err();
+/// assert_eq!(*panicked.into_panic().downcast::<&str>().unwrap(), "no such luck");
+///
+/// let endless = manager.spawn(std::future::pending::<()>());
+/// endless.cancel();
+/// assert!(endless.wait().unwrap_err().is_cancelled());
+/// ```
 pub struct JoinHandle<T> {
     task: Arc<Task<T>>,
 }

@@ -107,6 +107,26 @@ use task::{Runnable, Task};
 ///
 /// A task whose last waker is gone can never go on. It stays, with what it holds, until it is cancelled or the manager is
 /// dropped: that it waits for nothing is its own fault, and to be found by its owner.
+///
+/// ```
+/// use data_manager::tasks_manager::{TasksManager, sleep};
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+///
+/// let manager = TasksManager::new(2);
+/// let (send, receive) = mpsc::channel();
+/// for n in 0..1000_u64 {
+///     let send = send.clone();
+///     // A thousand tasks wait at the same time, on two threads.
+///     let task = manager.spawn(async move {
+///         sleep(Duration::from_millis(10)).await;
+///         send.send(n).ok();
+///     });
+///     drop(task);                                     // detached: it goes on
+/// }
+/// drop(send);
+/// assert_eq!(receive.iter().sum::<u64>(), 499_500);
+/// ```
 pub struct TasksManager {
     shared: Arc<Shared>,
     threads: Vec<thread::JoinHandle<()>>,

@@ -86,7 +86,7 @@ impl DataManagerBuilder {
 
     /// Reads visible chunks again in the background, round after round, and holds every byte against
     /// what was committed; so many bytes per second. May be changed later:
-    /// [`DataManagerImpl::set_scrub_rate`].
+    /// [`set_scrub_rate`](crate::data_manager::DataManagerImpl::set_scrub_rate).
     #[must_use]
     pub fn scrub_rate(mut self, bytes_per_second: u64) -> Self {
         self.scrub_rate = Some(bytes_per_second);

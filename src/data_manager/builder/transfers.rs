@@ -21,7 +21,7 @@ impl DataManagerBuilder {
     }
 
     /// How many bytes per second all transfers together take from their sources at the most. May
-    /// be changed later: [`DataManagerImpl::set_bandwidth_limit`].
+    /// be changed later: [`set_bandwidth_limit`](crate::data_manager::DataManagerImpl::set_bandwidth_limit).
     #[must_use]
     pub fn bandwidth_limit(mut self, bytes_per_second: u64) -> Self {
         self.bandwidth_limit = Some(bytes_per_second);

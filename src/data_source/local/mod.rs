@@ -77,6 +77,33 @@ use crate::data_chunk::ChunkSpec;
 use crate::error::Error;
 
 /// A data directory, held by this process alone.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use data_manager::data_chunk::DataChunk;
+/// # let dir = tempfile::tempdir()?;
+/// # let served = dir.path().join("blocks");
+/// # std::fs::write(&served, "PAR1")?;
+/// # let chunk = DataChunk {
+/// #     id: [1; 32],
+/// #     dataset_id: [7; 32],
+/// #     block_range: 0..100,
+/// #     files: HashMap::from([("blocks.parquet".to_owned(), format!("file://{}", served.display()))]),
+/// # };
+/// # let builder = data_manager::data_manager::DataManagerImpl::builder().serve_files_from(dir.path());
+/// # let manager = builder.data_dir(dir.path().join("chunks")).open()?;
+/// # manager.download_chunk(chunk).wait()?;
+/// // Whoever reads the directory sees whole chunks, and what begins with `_`.
+/// let mut names: Vec<String> = Vec::new();
+/// for entry in std::fs::read_dir(manager.data_dir())? {
+///     names.push(entry?.file_name().to_string_lossy().into_owned());
+/// }
+/// names.retain(|name| !name.starts_with('_'));
+/// assert_eq!(names, [format!("dataset_id={}", "07".repeat(32))]);
+/// let guard = manager.get_chunk(&[1; 32]).expect("the chunk");
+/// assert!(guard.path().starts_with(manager.data_dir().join(&names[0])));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LocalDataSource {
     /// Absolute: what a guard shows must not change with the current directory.
