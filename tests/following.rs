@@ -66,6 +66,36 @@ fn what_the_document_says_is_there_and_what_it_drops_is_gone() {
     assert!(status.answered >= 2 && status.answered_ms_ago.is_some() && status.error.is_none());
 }
 
+/// For whoever wants to look at it first.
+#[test]
+fn a_document_can_be_read_without_being_followed() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    origin.file("a.json", document(&origin, 1..=3));
+    let read = manager.read_assignment(&origin.url("a.json")).unwrap();
+    assert_eq!(read.chunks.len(), 3);
+    assert!(manager.list_chunks().is_empty() && manager.wait_idle(DEADLINE));
+    let kind = |url: &str| manager.read_assignment(url).unwrap_err().kind();
+    assert_eq!(kind(&origin.url("none.json")), ErrorKind::NotFound);
+    assert_eq!(kind("nobody://h/a.json"), ErrorKind::Refused);
+    origin.file("a.json", b"{}".to_vec());
+    assert_eq!(kind(&origin.url("a.json")), ErrorKind::Refused);
+}
+
+#[test]
+fn a_document_that_does_not_come_holds_up_no_shutdown() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let manager = open(dir.path());
+    origin.serve("a.json", Reply::Silence);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| manager.read_assignment(&origin.url("a.json")));
+        origin.wait_for_hits("a.json", 1);
+        manager.shutdown(DEADLINE).unwrap();
+        let error = reading.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ShutDown);
+    });
+}
+
 #[test]
 fn no_bad_document_changes_anything() {
     let (dir, origin) = (temp_dir(), Origin::start());

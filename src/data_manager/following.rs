@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::DataManagerImpl;
 use super::assigning::OpenAssignment;
 use super::core::Core;
 use super::events::Event;
 use crate::data_chunk::{AssignmentDocument, check_document_url, redact_url};
 use crate::data_source::{CancelToken, DataSource, DocumentReader, DocumentVersion};
 use crate::error::Error;
-use crate::tasks_manager::{JoinHandle, sleep};
+use crate::tasks_manager::{JoinHandle, block_on, sleep};
 
 /// The longest document that is read: some millions of chunks.
 const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
@@ -78,17 +79,10 @@ impl AssignmentFollower {
         if every.is_zero() {
             return Err(Error::refused("every", "has to be more than nothing"));
         }
-        let refused = |reason: &str| Error::refused("url", reason).with_url(redact_url(url));
-        let scheme = check_document_url(url).map_err(|reason| refused(&format!("it {reason}")))?;
-        let source = core.sources.get(&scheme);
-        let source = source.ok_or_else(|| refused(&format!("no source serves {scheme:?}")))?;
-        source
-            .check(url)
-            .map_err(|reason| refused(&format!("it {reason}")))?;
         let shared = Arc::new(Shared {
             url: url.to_owned(),
             every,
-            source: source.clone(),
+            source: source_of(core, url)?,
             cancel: CancelToken::new(),
             beginning: Mutex::new(()),
             status: Mutex::default(),
@@ -124,6 +118,54 @@ impl fmt::Debug for AssignmentFollower {
             .field("every", &self.shared.every)
             .finish_non_exhaustive()
     }
+}
+
+impl DataManagerImpl {
+    /// Reads the assignment at `url` once, with the sources of this manager, and does nothing about
+    /// it: for whoever wants to know what is in it before he passes it to
+    /// [`set_assignment`](Self::set_assignment). The limits are those of
+    /// [`follow_assignment`](Self::follow_assignment).
+    ///
+    /// Blocks until it is there, or the manager is shut down.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused) if no source serves the URL, it declares a digest, or what it
+    /// names is not a whole assignment; [`ShutDown`](crate::ErrorKind::ShutDown); otherwise what the source
+    /// said. It is asked once.
+    pub fn read_assignment(&self, url: &str) -> Result<AssignmentDocument, Error> {
+        let core = &self.core;
+        let (source, url) = (source_of(core, url)?, url.to_owned());
+        let (closing, rate_floor) = (core.closing.clone(), core.fetch_limits.rate_floor);
+        let cancel = closing.clone();
+        let read = core.run(move || {
+            let reader = DocumentReader {
+                source: &*source,
+                url: &url,
+                cancel: &cancel,
+                rate_floor,
+                max_bytes: MAX_DOCUMENT_BYTES,
+            };
+            let (bytes, _) = reader.read_unless(None)?;
+            AssignmentDocument::from_json(&bytes.unwrap_or_default())
+                .map_err(|error| error.with_url(redact_url(&url)))
+        });
+        match block_on(read).and_then(|read| read) {
+            Err(_) if closing.is_cancelled() => Err(super::planner::shut_down()),
+            read => read,
+        }
+    }
+}
+
+/// Who serves the document at `url`.
+fn source_of(core: &Core, url: &str) -> Result<Arc<dyn DataSource>, Error> {
+    let refused = |reason: &str| Error::refused("url", reason).with_url(redact_url(url));
+    let scheme = check_document_url(url).map_err(|reason| refused(&format!("it {reason}")))?;
+    let source = core.sources.get(&scheme);
+    let source = source.ok_or_else(|| refused(&format!("no source serves {scheme:?}")))?;
+    source
+        .check(url)
+        .map_err(|reason| refused(&format!("it {reason}")))?;
+    Ok(source.clone())
 }
 
 /// The task: asks, and waits, and asks again.

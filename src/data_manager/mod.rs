@@ -20,6 +20,7 @@
 //! | `observing.rs`, `metrics/` | the calls that only look; the figures in a format for machines |
 //! | `sources.rs` | which source serves which scheme |
 //! | `config.rs` | the builder's settings as plain values, for a file in JSON |
+//! | `view/` | a data directory that somebody else holds, or nobody |
 //! | `chunk_task.rs`, `events/`, `stats.rs` and `stats/`, `builder.rs` | what callers see |
 
 mod assigning;
@@ -43,6 +44,7 @@ mod scrub;
 mod sources;
 mod stats;
 mod transfer;
+pub mod view;
 
 use std::fmt;
 use std::num::NonZeroU64;

@@ -29,7 +29,7 @@ use crate::data_chunk::{
 
 /// What is encoded in the path of a listed URL: all but what stands for itself (RFC 3986, section 2.3),
 /// the slash, and the sign that is in each directory's name.
-pub(super) const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')

@@ -41,12 +41,15 @@ pub(crate) use fetch::{
 };
 pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
+pub(crate) use listing::SPECIAL;
 pub(crate) use local::{
-    Audit, Audited, Balance, CommitError, Correction, DirLock, Finding, FoundPartial, Generation,
-    Ledger, LockNews, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk,
-    Verification,
+    Audit, Audited, Balance, CommitError, Contents, Correction, DirLock, FileSums, Finding,
+    FoundPartial, Generation, Ledger, LeftOver, LockNews, OutsideView, Removed, SpaceLimits,
+    Staging, StagingKey, StoreOptions, StoredChunk, Verification,
 };
-pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
+pub use local::{
+    DirectoryHolder, Durability, LeftOverKind, LocalDataSource, SpaceArea, SpaceShortage,
+};
 pub(crate) use mirrors::{MirrorSetting, MirrorSource, Rests};
 pub use opened::Opened;
 pub(crate) use opened::{Body, ChangedUnderWay, Copied, CopiesFrom};

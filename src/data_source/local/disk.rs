@@ -248,6 +248,13 @@ impl Dir {
         Ok(found(&rustix::fs::fstat(&self.handle)?))
     }
 
+    /// What the kernel calls what is at `name` (`.` is the directory itself): device and number.
+    pub(super) fn identity(&self, name: impl AsRef<OsStr>) -> io::Result<(u64, u64)> {
+        let name = single(name.as_ref())?;
+        let stat = rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
     /// Removes the name; a link goes, what it points to stays. Fine if it is gone already.
     pub(super) fn remove_file(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         self.unlink(name.as_ref(), AtFlags::empty())

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::disk::{Dir, FileId};
+use super::holder::DirectoryHolder;
 use super::layout::LOCK;
 use super::options::StoreOptions;
 use crate::error::{Error, ErrorKind};
@@ -198,14 +199,13 @@ fn lock_file(root: &Dir) -> Result<LockFile, TryLockError> {
 }
 
 fn locked(root: &Dir) -> Error {
-    let said = root.read_bounded(LOCK, 64).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said);
-    let holder = match said.lines().next().unwrap_or_default().trim() {
-        "" => "another owner".to_owned(),
-        pid if pid == std::process::id().to_string() => {
+    let holder = match DirectoryHolder::of(root) {
+        DirectoryHolder::Process { pid, .. } if pid == std::process::id() => {
             "another manager, or a guard that outlived one, in this process".to_owned()
         }
-        pid => format!("process {pid}"),
+        // It may have been given back since.
+        DirectoryHolder::Nobody => "another owner".to_owned(),
+        holder => holder.to_string(),
     };
     let message = format!(
         "the data directory {} is held by {holder}",

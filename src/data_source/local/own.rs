@@ -34,14 +34,24 @@ impl OwnDirs {
     /// Finds them, and makes what is missing if that is possible. `lock` says whether `_lock` is
     /// ours. What cannot be read is told; that it is there is all that is known of it then.
     pub(super) fn find(root: &Arc<Dir>, lock: bool) -> Result<(OwnDirs, Vec<Finding>), Error> {
+        let (mut own, findings) = OwnDirs::look(root, lock)?;
+        let all = [&own.staging, &own.tombstones, &own.trash, &own.quarantine];
+        let made = all.map(OwnDir::make_if_possible).into_iter();
+        let made: Vec<Option<String>> = made.collect::<Result<_, Error>>()?;
+        own.names.extend(made.into_iter().flatten());
+        Ok((own, findings))
+    }
+
+    /// Finds those that are there, and makes nothing.
+    pub(super) fn look(root: &Arc<Dir>, lock: bool) -> Result<(OwnDirs, Vec<Finding>), Error> {
         let mut findings = Vec::new();
         let mut names = Vec::from_iter(lock.then(|| layout::LOCK.to_owned()));
-        let mut find = |base| OwnDir::find(root, base, (&mut names, &mut findings));
+        let mut look = |base| OwnDir::look(root, base, (&mut names, &mut findings));
         let own = OwnDirs {
-            staging: find(layout::STAGING)?,
-            tombstones: find(layout::TOMBSTONES)?,
-            trash: find(layout::TRASH)?,
-            quarantine: find(layout::QUARANTINE)?,
+            staging: look(layout::STAGING)?,
+            tombstones: look(layout::TOMBSTONES)?,
+            trash: look(layout::TRASH)?,
+            quarantine: look(layout::QUARANTINE)?,
             names,
         };
         Ok((own, findings))
@@ -63,7 +73,7 @@ pub(super) struct OwnDir {
 }
 
 impl OwnDir {
-    fn find(
+    fn look(
         root: &Arc<Dir>,
         base: &'static str,
         (names, findings): (&mut Vec<String>, &mut Vec<Finding>),
@@ -83,18 +93,19 @@ impl OwnDir {
             }
             names.push(name);
         }
-        let own = OwnDir {
+        Ok(OwnDir {
             base,
             root: root.clone(),
             open: Mutex::new(open),
-        };
-        match own.make_first() {
-            Ok(Some(name)) => names.push(name),
-            Ok(None) => {}
-            Err(error) if is_read_only(&error) || is_full(&error) => {}
-            Err(error) => return Err(own.not_made(error)),
+        })
+    }
+
+    /// Makes one, unless there is one or none can be made; its name if it did.
+    fn make_if_possible(&self) -> Result<Option<String>, Error> {
+        match self.make_first() {
+            Err(error) if is_read_only(&error) || is_full(&error) => Ok(None),
+            made => made.map_err(|error| self.not_made(error)),
         }
-        Ok(own)
     }
 
     /// The one in use, which is made if there is none.

@@ -17,6 +17,8 @@ use crate::error::Error;
 
 /// What the files of a quarantined chunk are called, after their names.
 const DISGUISE: &str = "quarantined";
+/// The same, with its dot.
+pub(super) const DISGUISED: &str = ".quarantined";
 
 /// Renames the files of a quarantined chunk, so that no reader that looks for `**/*.parquet` takes
 /// them for data.
@@ -59,9 +61,9 @@ pub(super) fn empty_trash(own: &OwnDirs, ledger: &Ledger) -> Result<(), Error> {
             Err(error) => outcome = outcome.and(Err(error)),
             Ok(entries) => {
                 for entry in entries.iter().filter(|entry| entry.is_dir()) {
-                    let emptied = entry
-                        .text()
-                        .map_or(Ok(()), |name| empty_trash_entry(own, ledger, &trash, name));
+                    let emptied = entry.text().map_or(Ok(()), |name| {
+                        empty_trash_entry(own, ledger, &trash, name).map(drop)
+                    });
                     outcome = outcome.and(emptied);
                 }
             }
@@ -85,7 +87,13 @@ fn finish_quarantine(quarantine: &Dir) -> Result<(), Error> {
     outcome
 }
 
-fn empty_trash_entry(own: &OwnDirs, ledger: &Ledger, trash: &Dir, name: &str) -> Result<(), Error> {
+/// Removes what is called `name`, if that is a name of ours.
+pub(super) fn empty_trash_entry(
+    own: &OwnDirs,
+    ledger: &Ledger,
+    trash: &Dir,
+    name: &str,
+) -> Result<Removed, Error> {
     let moving = ledger.moving();
     let removed = if StagingKey::parse(name).is_some() {
         remove_staged(own, trash, name)?
@@ -93,10 +101,10 @@ fn empty_trash_entry(own: &OwnDirs, ledger: &Ledger, trash: &Dir, name: &str) ->
         let names = Manifest::names_in(trash, name)?;
         remove_listed(own, trash, name, &names)?
     } else {
-        return Ok(());
+        return Ok(Removed::Gone);
     };
     moving.removed(name, &removed);
-    Ok(())
+    Ok(removed)
 }
 
 /// Removes the directory `name` from the trash: the files that are ours, the manifest last, since
@@ -149,6 +157,12 @@ pub(super) fn remove_staged(own: &OwnDirs, parent: &Dir, name: &str) -> Result<R
         Err(error) if is_foreign(&error) => set_aside(own, parent, name),
         Err(error) => Err(Error::io("remove a staging directory", error)),
     }
+}
+
+/// Removes the parts in `dir`.
+pub(super) fn clear_parts(dir: &Dir) -> io::Result<()> {
+    clear(&dir.open(PARTS_NAME)?, None)?;
+    dir.remove_dir(PARTS_NAME)
 }
 
 /// Removes the files in `dir`, and in the one directory in it that is ours too.

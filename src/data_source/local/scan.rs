@@ -1,14 +1,16 @@
 //! What opening finds, and how leftovers are cleared.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::StoredChunk;
-use super::disk::AGAIN;
+use super::disk::{AGAIN, is_no_dir};
 use super::layout::{self, ChunkName, Generation, StagingKey};
 use super::names::{self, Dataset, Named};
 use super::own::{OwnDir, OwnDirs};
@@ -62,32 +64,28 @@ pub(super) fn scan(
     own: &OwnDirs,
     findings: Vec<Finding>,
 ) -> Result<(Scan, Generation), Error> {
-    let mut scanner = Scanner {
-        root,
-        own,
-        tombstones: HashSet::new(),
-        scan: Scan {
-            findings,
-            ..Scan::default()
-        },
-        next: 1,
-    };
-    scanner.tombstones()?;
-    let datasets = scanner.datasets()?;
-    scanner.scan.datasets = datasets.iter().map(|(_, id)| *id).collect();
-    let names = names::read(&datasets)?;
-    scanner.scan.findings.extend(names.findings);
-    let count = names.groups.iter().map(Vec::len).sum();
-    scanner.scan.chunks.reserve_exact(count);
-    for group in names.groups {
-        scanner.sort_out(&datasets, &group);
-    }
+    let mut scanner = Scanner::new(root, own, findings);
+    scanner.chunks()?;
     scanner.count_generations(&own.trash)?;
     scanner.count_generations(&own.quarantine)?;
     scanner.forget_stale_tombstones();
     scanner.staging()?;
     let next = scanner.next_generation();
     Ok((scanner.scan, next))
+}
+
+/// Reads a directory in which its owner may be at work, and changes nothing: its chunks, and what is not
+/// ours. What comes or goes meanwhile is there or not; what is gone by the end is no finding.
+pub(super) fn look(root: &Arc<Path>, own: &OwnDirs, findings: Vec<Finding>) -> Result<Scan, Error> {
+    let mut scanner = Scanner::new(root, own, findings);
+    scanner.chunks()?;
+    scanner.scan.findings.retain(|finding| {
+        let (Finding::Foreign(path) | Finding::Unreadable { path, .. }) = finding;
+        let again = |name: &OsStr| name.as_bytes().starts_with(AGAIN.as_bytes());
+        let gone = fs::symlink_metadata(path).is_err_and(|error| is_no_dir(&error));
+        !gone && !path.file_name().is_some_and(again)
+    });
+    Ok(scanner.scan)
 }
 
 struct Scanner<'a> {
@@ -98,7 +96,35 @@ struct Scanner<'a> {
     next: Generation,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(root: &'a Arc<Path>, own: &'a OwnDirs, findings: Vec<Finding>) -> Self {
+        Scanner {
+            root,
+            own,
+            tombstones: HashSet::new(),
+            scan: Scan {
+                findings,
+                ..Scan::default()
+            },
+            next: 1,
+        }
+    }
+
+    /// Tombstones come first: whoever removes a chunk takes its directory away before its tombstone.
+    fn chunks(&mut self) -> Result<(), Error> {
+        self.tombstones()?;
+        let datasets = self.datasets()?;
+        self.scan.datasets = datasets.iter().map(|(_, id)| *id).collect();
+        let names = names::read(&datasets)?;
+        self.scan.findings.extend(names.findings);
+        let count = names.groups.iter().map(Vec::len).sum();
+        self.scan.chunks.reserve_exact(count);
+        for group in names.groups {
+            self.sort_out(&datasets, &group);
+        }
+        Ok(())
+    }
+
     fn tombstones(&mut self) -> Result<(), Error> {
         for dir in self.own.tombstones.all() {
             for entry in entries(dir.path())? {
@@ -267,7 +293,7 @@ fn in_order(datasets: &[Dataset], names: &[Named]) -> Vec<usize> {
 }
 
 /// The bytes of the partial files in a directory, and how long ago something was written there.
-fn measure(dir: &Path) -> (u64, Duration) {
+pub(super) fn measure(dir: &Path) -> (u64, Duration) {
     let mut len_bytes = 0;
     let mut written = SystemTime::UNIX_EPOCH;
     let inner = entries(dir).unwrap_or_default();

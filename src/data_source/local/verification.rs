@@ -69,12 +69,17 @@ impl Verification {
     /// Reads at most `max_bytes` more of the files. Somebody has to see to it that the chunk is not
     /// removed meanwhile; between two steps nobody has to.
     pub(crate) fn step(&mut self, store: &LocalDataSource, max_bytes: u64) -> Result<Step, Error> {
+        self.step_below(&store.root, max_bytes)
+    }
+
+    /// The same below the data directory itself, which somebody else may own.
+    pub(super) fn step_below(&mut self, root: &Dir, max_bytes: u64) -> Result<Step, Error> {
         let mut step = Step {
             bytes: 0,
             whole: false,
         };
         self.buffer.resize(BUFFER_LEN, 0);
-        let read = self.read_on(&store.root, max_bytes, &mut step);
+        let read = self.read_on(root, max_bytes, &mut step);
         read.map_err(|error| error.with_chunk(self.chunk.spec.id))?;
         if step.whole {
             self.chunk.set_checked();
