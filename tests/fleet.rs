@@ -3,10 +3,10 @@
 #![cfg(feature = "s3")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod support;
 #[path = "../examples/worker/main.rs"]
 #[allow(dead_code, reason = "its `main` is not used")]
-mod worker;
+mod example;
+mod support;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use data_manager::data_chunk::{AssignmentDocument, DataChunk};
 use serde_json::Value;
@@ -42,7 +42,7 @@ fn worker_process() {
         "--every",
         "0.02",
     ];
-    worker::start(args.map(str::to_owned).into_iter()).unwrap();
+    example::start(args.map(str::to_owned).into_iter()).unwrap();
 }
 
 /// A worker, as the scheduler sees it.
