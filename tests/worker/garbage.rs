@@ -8,7 +8,11 @@ use crate::tables::Table;
 
 fn worker(more: &[&str]) -> (Place, Worker) {
     let place = Place::new();
-    place.assign([place.chunk(1, &Table::new(0..10))]);
+    let table = Table {
+        payload: 5000,
+        ..Table::new(0..10)
+    };
+    place.assign([place.chunk(1, &table)]);
     let worker = place.start(more);
     worker.wait_for_chunks(1);
     (place, worker)
@@ -66,10 +70,13 @@ fn a_half_closed_client_and_one_that_sends_more_get_their_answer() {
     half.shutdown(Shutdown::Write).unwrap();
     assert_eq!(Response::read(half).text().matches("01").count(), 32);
 
-    let pipelined = "GET /chunks HTTP/1.1\r\n\r\n".repeat(50);
+    // What is not read of this when the worker closes would reset the connection, and the client, which has
+    // little room, would lose what it did not read yet.
+    let path = format!("/query/{}/0..10?file={FILE}", crate::dataset());
+    let pipelined = format!("GET {path} HTTP/1.1\r\n\r\n").repeat(500);
     let answer = worker.send(pipelined.as_bytes());
     assert!(answer.head.contains("Connection: close"), "{}", answer.head);
-    assert_eq!(answer.text().matches("01").count(), 32);
+    assert_eq!(answer.rows().0.len(), 30);
 
     let cut = worker.connect().unwrap();
     (&cut).write_all(b"GET /chu").unwrap();
