@@ -113,7 +113,8 @@ impl Worker {
             manager,
             disk: Disk::default(),
             stale: settings.stale.max(settings.every.saturating_mul(3)),
-            query_within: settings.limits.answer_within,
+            // So that there is time to say that there was too little.
+            query_within: settings.limits.answer_within.mul_f64(0.9),
             work: Arc::new(BlockingPool::new(settings.query_threads)),
         })
     }

@@ -10,7 +10,7 @@ mod process;
 mod support;
 mod tables;
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use data_manager::data_manager::DataManagerImpl;
 use rustix::process::Signal;
@@ -267,6 +267,28 @@ fn a_query_that_outlives_the_grace_is_cut() {
     worker.signal(Signal::TERM);
     assert_eq!(worker.exit_status().code(), Some(0));
     DataManagerImpl::open(place.data.path()).unwrap();
+}
+
+#[test]
+fn a_client_that_does_not_read_keeps_no_chunk() {
+    let place = Place::new();
+    let table = large_table(0..30_000);
+    place.assign([place.chunk(1, &table)]);
+    let worker = place.start(&["--within", "0.5"]);
+    worker.wait_for_chunks(1);
+    let mut answer = worker.query(&format!("0..30000?file={FILE}"));
+    answer.next_line();
+    place.assign([]);
+    wait_until("the chunk goes", || {
+        chunk_dirs(place.data.path()).is_empty()
+    });
+    let mut rest = String::new();
+    let is_cut = answer.read_to_string(&mut rest).is_err();
+    assert!(
+        is_cut || rest.lines().last().unwrap().contains("time"),
+        "{}",
+        rest.len()
+    );
 }
 
 #[test]

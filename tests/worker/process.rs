@@ -179,6 +179,12 @@ pub(crate) struct Response {
     body: BufReader<Body>,
 }
 
+impl Read for Response {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.body.read(buffer)
+    }
+}
+
 impl Response {
     pub(crate) fn read(stream: TcpStream) -> Response {
         let mut stream = BufReader::new(stream);

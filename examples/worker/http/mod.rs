@@ -40,6 +40,8 @@ use request::Unread;
 const THREADS: usize = 2;
 /// How many connections beyond the bound are told so.
 const REFUSED_AT_A_TIME: usize = 16;
+/// How long the threads that wait for clients have to end, once nobody is answered any more.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How long nobody is let in after that failed, as it does where there are too many open files.
 const REST: Timespec = Timespec {
     tv_sec: 0,
@@ -106,6 +108,9 @@ pub(crate) fn serve<S: Service>(
     }
     drop((listener, open));
     let ended = all_closed.recv_timeout(grace);
+    // What is not done is dropped, with what it holds. A thread that waits for a client still is left behind.
+    drop(tasks);
+    shared.clients.shut_down(LEAVE);
     Ok(ended == Err(RecvTimeoutError::Disconnected))
 }
 
