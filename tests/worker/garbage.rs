@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use crate::process::{FILE, Place, Response, Worker};
+use crate::process::{FILE, Place, Response, Worker, wait_until};
 use crate::tables::Table;
 
 fn worker(more: &[&str]) -> (Place, Worker) {
@@ -74,7 +74,12 @@ fn a_half_closed_client_and_one_that_sends_more_get_their_answer() {
     // little room, would lose what it did not read yet.
     let path = format!("/query/{}/0..10?file={FILE}", crate::dataset());
     let pipelined = format!("GET {path} HTTP/1.1\r\n\r\n").repeat(500);
-    let answer = worker.send(pipelined.as_bytes());
+    let mut stream = worker.connect().unwrap();
+    stream.write_all(pipelined.as_bytes()).unwrap();
+    wait_until("the worker has said it all", || {
+        !is_established(worker.address.port(), stream.local_addr().unwrap().port())
+    });
+    let answer = Response::read(stream);
     assert!(answer.head.contains("Connection: close"), "{}", answer.head);
     assert_eq!(answer.rows().0.len(), 30);
 
@@ -111,4 +116,11 @@ fn too_many_are_told_so_and_a_place_that_is_free_is_given_again() {
     worker.wait_for("/chunks", |status, _| status == 503);
     drop(idle);
     worker.wait_for("/chunks", |status, _| status == 200);
+}
+
+/// Whether a connection over loopback is open on both sides, as the system sees it on this one.
+fn is_established(local: u16, remote: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ends = [local, remote].map(|port| format!("0100007F:{port:04X}"));
+    table.contains(&format!("{} {} 01 ", ends[0], ends[1]))
 }
