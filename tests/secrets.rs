@@ -81,6 +81,7 @@ impl Shown {
 
     fn event(&mut self, event: &Event) {
         self.json(event);
+        self.0.push(event.to_string());
         match event {
             Event::Retried { error, .. }
             | Event::Failed { error, .. }

@@ -8,7 +8,8 @@
 //!   workers still have what they had, and none should be taken out;
 //! - chunks cannot be fetched, since the disk has too little room;
 //! - the disk failed, and nothing was written or removed since, for a minute at the most: what failed is
-//!   tried again, and fails again if it is not over.
+//!   tried again, and fails again if it is not over;
+//! - somebody took the lock of the data directory away, and it could not be had back.
 //!
 //! That the data directory is open needs no rule: nobody listens before it is.
 
@@ -22,9 +23,16 @@ use parking_lot::Mutex;
 /// How long a failure of the disk counts.
 const TROUBLE_LASTS: Duration = Duration::from_secs(60);
 
-/// How the disk failed last, if nothing went well since.
+/// What is wrong with the disk, as far as it was told.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<Option<(Instant, String)>>>);
+pub(crate) struct Disk(Arc<Mutex<Troubles>>);
+
+#[derive(Debug, Default)]
+struct Troubles {
+    /// How it failed last, if nothing went well since.
+    disk: Option<(Instant, String)>,
+    lock: Option<String>,
+}
 
 impl Disk {
     /// Listens to what happens, until the manager ends.
@@ -35,20 +43,26 @@ impl Disk {
     }
 
     fn note(&self, event: &Event) {
-        let trouble = match event {
-            Event::DiskTrouble { error, .. } => Some((Instant::now(), error.to_string())),
-            Event::Available { .. } | Event::Removed { .. } => None,
-            _ => return,
-        };
-        *self.0.lock() = trouble;
+        let mut troubles = self.0.lock();
+        match event {
+            Event::DiskTrouble { error, .. } => {
+                troubles.disk = Some((Instant::now(), error.to_string()));
+            }
+            Event::Available { .. } | Event::Removed { .. } => troubles.disk = None,
+            Event::LockTrouble { error, .. } => troubles.lock = Some(error.to_string()),
+            Event::LockBack => troubles.lock = None,
+            _ => {}
+        }
     }
 
-    fn trouble(&self) -> Option<String> {
-        let trouble = self.0.lock();
-        let recent = trouble
-            .as_ref()
-            .filter(|(then, _)| then.elapsed() < TROUBLE_LASTS);
-        recent.map(|(_, error)| error.clone())
+    fn reasons(&self) -> Vec<String> {
+        let troubles = self.0.lock();
+        let recent = |(then, _): &&(Instant, String)| then.elapsed() < TROUBLE_LASTS;
+        let disk = troubles.disk.as_ref().filter(recent);
+        let disk = disk.map(|(_, error)| format!("the disk failed: {error}"));
+        let lock = troubles.lock.as_ref();
+        let lock = lock.map(|error| format!("the directory's lock is gone: {error}"));
+        disk.into_iter().chain(lock).collect()
     }
 }
 
@@ -74,9 +88,7 @@ pub(crate) fn reasons(
     if stats.space.waits_for.is_some() {
         reasons.push("the disk has too little room for what is assigned".to_owned());
     }
-    if let Some(error) = disk.trouble() {
-        reasons.push(format!("the disk failed: {error}"));
-    }
+    reasons.extend(disk.reasons());
     reasons
 }
 
@@ -112,10 +124,14 @@ mod tests {
     fn trouble_with_the_disk_is_told_until_it_is_over() {
         let (disk, fresh) = (Disk::default(), following(1, Some(0)));
         let told = || reasons(&fresh, &Stats::default(), &disk, Duration::MAX);
-        *disk.0.lock() = Some((Instant::now(), "EIO".to_owned()));
+        disk.0.lock().disk = Some((Instant::now(), "EIO".to_owned()));
         assert_eq!(told(), ["the disk failed: EIO"]);
         let long_ago = Instant::now().checked_sub(TROUBLE_LASTS).unwrap();
-        *disk.0.lock() = Some((long_ago, "EIO".to_owned()));
+        disk.0.lock().disk = Some((long_ago, "EIO".to_owned()));
+        assert_eq!(told(), [""; 0]);
+        disk.0.lock().lock = Some("taken".to_owned());
+        assert_eq!(told(), ["the directory's lock is gone: taken"]);
+        disk.note(&Event::LockBack);
         assert_eq!(told(), [""; 0]);
     }
 }

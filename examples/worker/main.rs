@@ -62,6 +62,7 @@ Keys and endpoint of s3:// are taken from the usual environment variables.
     GET /read/DATASET/BLOCK/FILE    a file of that chunk
     GET /chunks                     the ids of all chunks
     GET /status                     the manager's figures
+    GET /metrics                    the same for Prometheus
     GET /healthz                    200, or 503 and why
 
 SIGTERM and SIGINT: nobody is let in any more, what is being answered ends, the directory is given back,

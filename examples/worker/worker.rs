@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use data_manager::data_chunk::ChunkId;
-use data_manager::data_manager::{AssignmentFollower, ChunkGuard, DataManagerImpl, RangeCover};
+use data_manager::data_manager::{
+    AssignmentFollower, ChunkGuard, DataManagerImpl, METRICS_CONTENT_TYPE, RangeCover,
+};
 use data_manager::io_operation::BlockingPool;
 use serde_json::{Value, json};
 
@@ -129,11 +131,37 @@ impl Worker {
         Answer::json(&json!({ "assignment": assignment, "stats": stats }))
     }
 
-    fn healthz(&self) -> Answer {
+    /// Why it is not healthy.
+    fn reasons(&self) -> Vec<String> {
         let (following, stats) = (self.follower.status(), self.manager.stats());
-        let reasons = health::reasons(&following, &stats, &self.disk, self.stale);
+        health::reasons(&following, &stats, &self.disk, self.stale)
+    }
+
+    fn healthz(&self) -> Answer {
+        let reasons = self.reasons();
         let answer = Answer::json(&json!({ "is_healthy": reasons.is_empty(), "reasons": reasons }));
         answer.with_status(if reasons.is_empty() { 200 } else { 503 })
+    }
+
+    /// The manager's metrics, and the worker's own.
+    fn metrics(&self) -> Answer {
+        let mut text = self.manager.metrics();
+        let mut gauge = |name: &str, help: &str, value: f64| {
+            let name = format!("worker_{name}");
+            text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+        };
+        let is_healthy = f64::from(u8::from(self.reasons().is_empty()));
+        gauge(
+            "healthy",
+            "1 if /healthz answers with 200, else 0.",
+            is_healthy,
+        );
+        if let Some(age_ms) = self.follower.status().answered_ms_ago {
+            let age = Duration::from_millis(age_ms).as_secs_f64();
+            let help = "Time since the last answer about the assignment.";
+            gauge("assignment_age_seconds", help, age);
+        }
+        Answer::text(METRICS_CONTENT_TYPE, text)
     }
 
     fn find(&self, dataset: &str, block: &str) -> Result<ChunkGuard, Answer> {
@@ -212,6 +240,7 @@ impl Service for Worker {
             },
             ["chunks"] => Ok(self.chunks()),
             ["status"] => Ok(self.status()),
+            ["metrics"] => Ok(self.metrics()),
             ["healthz"] => Ok(self.healthz()),
             _ => Err(Answer::refused(404, "there is nothing under this path")),
         };

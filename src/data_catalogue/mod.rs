@@ -82,6 +82,14 @@ impl DataCatalogue {
         found.map(ChunkGuard::new)
     }
 
+    /// How many refer to this chunk besides the catalogue: for people, nothing is decided by it.
+    pub(crate) fn references(&self, chunk_id: &ChunkId) -> usize {
+        let registry = self.registry.read();
+        let held = registry.by_id.get(chunk_id);
+        // The registry has two: one by the id, one by the blocks.
+        held.map_or(0, |held| Arc::strong_count(held).saturating_sub(2))
+    }
+
     /// What guards of this chunk hold, for whoever keeps it without having looked for it.
     pub(crate) fn hold(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
         self.registry.read().by_id.get(chunk_id).cloned()

@@ -6,6 +6,7 @@
 
 mod jobs;
 mod lock;
+mod telling;
 
 use std::num::NonZeroU64;
 use std::panic::resume_unwind;
@@ -19,17 +20,20 @@ use parking_lot::{Condvar, Mutex};
 
 use self::jobs::Alarm;
 use self::lock::{Locked, State};
-use super::events::{Event, EventHub};
+use super::events::EventHub;
 use super::held::HeldChunk;
+use super::metrics::Timings;
 use super::planner::{Action, LeavingJob, Moment, Planner};
+use super::rate::RateMeter;
+use super::references::References;
 use super::releases::Releases;
 use super::scrub::Scrub;
 use super::sources::Sources;
-use super::stats::{LockHolds, Stats};
+use super::stats::{ChunkStatus, Estimate, InFlight, LockHolds, Stats};
 use crate::data_catalogue::{DataCatalogue, Held};
 use crate::data_chunk::{ChunkId, ChunkSpec, DataChunk};
 use crate::data_source::{
-    CancelToken, DirLock, FetchLimits, Finding, Ledger, LocalDataSource, StoredChunk, Throttle,
+    CancelToken, DirLock, FetchLimits, Ledger, LocalDataSource, StoredChunk, Throttle,
 };
 use crate::error::Error;
 use crate::io_operation::BlockingPool;
@@ -66,6 +70,12 @@ pub(super) struct Core {
     alarm: Mutex<Alarm>,
     /// Bytes that arrived since the manager was opened.
     downloaded_bytes: AtomicU64,
+    /// How fast.
+    arrivals: RateMeter,
+    /// Who refers to what is no longer visible.
+    references: References,
+    /// What the planner does not time. Protects its value.
+    timings: Mutex<Timings>,
     opened: Instant,
     /// Cancelled when the manager is shut down.
     pub(super) closing: CancelToken,
@@ -123,28 +133,44 @@ impl Core {
             pool: Arc::downgrade(pool),
             alarm: Mutex::default(),
             downloaded_bytes: AtomicU64::new(0),
+            arrivals: RateMeter::default(),
+            references: References::default(),
+            timings: Mutex::default(),
             opened: Instant::now(),
             closing: CancelToken::new(),
         })
     }
 
     /// Bytes arrived.
-    pub(super) fn count_bytes(&self, count: u64) {
+    pub(super) fn count_bytes(&self, now: Moment, count: u64) {
+        self.arrivals.note(now, count);
         self.downloaded_bytes.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let mut stats = {
+        let (mut stats, flying, left) = {
             let locked = self.lock();
-            let mut stats = locked.stats(self.moment(&locked));
+            let now = self.moment(&locked);
+            let mut stats = locked.stats(now);
             stats.lock = locked.state.holds;
-            stats
+            (stats, locked.flying(now), locked.left())
         };
+        stats.in_flight = flying.into_iter().map(InFlight::from).collect();
         stats.totals.downloaded_bytes = self.downloaded_bytes.load(Ordering::Relaxed);
         stats.scrub = self.scrub.stats();
         stats.space.set(&self.ledger.balance());
         stats.bandwidth_limit = self.throttle.limit().map(NonZeroU64::get);
+        let bytes_per_second = self.arrivals.bytes_per_second(self.now());
+        stats.estimate = Estimate::of(&stats, left, bytes_per_second);
         stats
+    }
+
+    pub(super) fn status(&self, id: &ChunkId) -> Option<ChunkStatus> {
+        self.look(|planner, now| {
+            let mut status = planner.status(id, now)?;
+            status.references = self.catalogue.references(id) + self.references.count(id);
+            Some(status)
+        })
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -260,6 +286,8 @@ impl Core {
         }
         self.calm.notify_all();
         self.hub.close();
+        // What was not logged yet, while there are threads for it.
+        self.tell();
     }
 
     fn decide<R>(
@@ -282,11 +310,14 @@ impl Core {
                 Action::Publish(stored) => {
                     deferred.published = true;
                     let held = self.hold(&stored);
-                    deferred
-                        .held
-                        .extend(held.and_then(|held| self.catalogue.publish(held)));
+                    let replaced = held.and_then(|held| self.catalogue.publish(held));
+                    deferred.held.extend(replaced);
                 }
-                Action::Retract(id) => deferred.held.extend(self.catalogue.retract(&id)),
+                Action::Retract(id) => {
+                    let held = self.catalogue.retract(&id);
+                    held.iter().for_each(|held| self.references.left(held));
+                    deferred.held.extend(held);
+                }
                 Action::Emit(event) => self.hub.push(&event),
                 later => deferred.actions.push(later),
             }
@@ -315,7 +346,7 @@ impl Core {
             }
             deferred = self.decide_releases();
         }
-        self.hub.notify();
+        self.tell();
         if calm {
             self.calm.notify_all();
         }
@@ -332,6 +363,7 @@ impl Core {
         let absorb = |planner: &mut Planner, now| {
             for (id, generation) in released {
                 planner.released(now, id, generation);
+                self.references.released(id);
             }
             // Only once all that left has been heard of, so that no tombstone is written in vain.
             if !look_again {
@@ -374,37 +406,9 @@ impl Core {
         }
     }
 
-    /// Tells the subscribers something that the planner does not decide on.
-    pub(super) fn emit(&self, event: &Event) {
-        self.hub.push(event);
-        self.hub.notify();
-    }
-
-    pub(super) fn report_trouble(&self, chunk_id: Option<ChunkId>, error: Option<Error>) {
-        if let Some(error) = error {
-            self.emit(&Event::DiskTrouble { chunk_id, error });
-        }
-    }
-
     /// What was found before it was checked, the first time.
     pub(super) fn found_unchecked(&self) -> impl Iterator<Item = StoredChunk> {
         self.found.1.try_iter()
-    }
-
-    /// Counts and reports what opening found beside whole chunks.
-    pub(super) fn report_findings(&self, findings: Vec<Finding>) {
-        for finding in findings {
-            match finding {
-                Finding::Foreign(path) => {
-                    self.lock().counters_mut().foreign += 1;
-                    self.hub.push(&Event::Foreign { path });
-                }
-                Finding::Unreadable { path, error } => {
-                    self.lock().counters_mut().unreadable += 1;
-                    self.hub.push(&Event::Unreadable { path, error });
-                }
-            }
-        }
     }
 
     fn hold(&self, stored: &StoredChunk) -> Option<Arc<dyn Held>> {

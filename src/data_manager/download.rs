@@ -14,7 +14,7 @@
 //!    from awaiting the task"): it commits, as an operation of its own, and the chunk is published.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::events::Event;
@@ -43,6 +43,7 @@ pub(super) fn start(core: &Arc<Core>, transfer: &Arc<Transfer>) {
 
 /// The chunk's task. Runs on the pool that polls and never blocks.
 async fn bring(core: Arc<Core>, transfer: Arc<Transfer>, operation: IoOperation<Outcome>) {
+    let began = core.now();
     // Arrow 6 is the return from this await.
     let outcome = match operation.await {
         Ok(outcome) => outcome,
@@ -62,7 +63,12 @@ async fn bring(core: Arc<Core>, transfer: Arc<Transfer>, operation: IoOperation<
             TransferEnd::of_commit(committed, transfer.spec.files.len())
         }
     };
-    core.apply(|planner, now| planner.transfer_ended(now, &transfer, end));
+    core.apply(|planner, now| {
+        if planner.transfer_ended(now, &transfer, end) {
+            // Before anybody hears of the chunk.
+            core.note_time(|timings| timings.attempt.note(now.saturating_sub(began)));
+        }
+    });
 }
 
 async fn commit(
@@ -71,11 +77,18 @@ async fn commit(
     files: Vec<FetchedFile>,
 ) -> Result<StoredChunk, CommitError> {
     let (spec, staging) = (transfer.spec.clone(), transfer.staging());
-    let job = core.run_job(move |store| match staging {
-        Some(staging) => Ok(store
-            .commit(&staging, &spec, &files)
-            .map_err(|failed| failed.explained(store.ledger()))),
-        None => Err(Error::new(ErrorKind::Internal, "nothing was staged")),
+    let at_work = core.clone();
+    let job = core.run_job(move |store| {
+        at_work.look_at_lock(store);
+        let Some(staging) = staging else {
+            return Err(Error::new(ErrorKind::Internal, "nothing was staged"));
+        };
+        let began = Instant::now();
+        let committed = store.commit(&staging, &spec, &files);
+        if committed.is_ok() {
+            at_work.note_time(|timings| timings.commit.note(began.elapsed()));
+        }
+        Ok(committed.map_err(|failed| failed.explained(store.ledger())))
     });
     job.await
         .unwrap_or_else(|error| Err(CommitError::not_there(error)))
@@ -158,7 +171,11 @@ fn fetch_file(mut ticket: Ticket, index: usize, staging: &Arc<Staging>) {
         limits: core.fetch_limits,
         observer: &observer,
     };
+    let began = Instant::now();
     let result = explained(&core, fetcher.fetch(staging));
+    if result.is_ok() {
+        core.note_time(|timings| timings.file.note(began.elapsed()));
+    }
     ticket.end = match &result {
         Ok(_) => JobEnd::Done,
         Err(FetchFailure::Failed(setback)) if setback.permanent => JobEnd::Hopeless,
@@ -197,14 +214,15 @@ impl FetchObserver for FileObserver<'_> {
     }
 
     fn arrived(&self, count: u64) {
-        self.core.count_bytes(count);
-        self.transfer.note_arrival(self.core.now());
+        let now = self.core.now();
+        self.core.count_bytes(now, count);
+        self.transfer.note_arrival(now, self.index, count);
         report_progress(self.core, self.transfer);
     }
 }
 
 fn report_progress(core: &Core, transfer: &Transfer) {
-    if core.hub.has_subscribers() && transfer.may_report(core.now(), PROGRESS_INTERVAL) {
+    if core.hub.wants_progress() && transfer.may_report(core.now(), PROGRESS_INTERVAL) {
         let (done_bytes, total_bytes) = transfer.progress();
         core.emit(&Event::Progress {
             chunk_id: transfer.spec.id,

@@ -13,10 +13,13 @@
 //! | `assigning.rs` | how an assignment gets to the planner |
 //! | `following.rs` | an assignment document is asked for again and again |
 //! | `held.rs`, `releases.rs` | what guards share, and how a dropped one reaches the planner |
+//! | `references.rs` | how many refer to what was deleted |
+//! | `rate.rs` | how fast bytes arrive |
 //! | `checking.rs`, `auditing.rs` | what was found on disk, and the ledger, are looked at behind the start |
 //! | `scrub.rs` | what is on disk is read again, and held against what was committed |
+//! | `observing.rs`, `metrics/` | the calls that only look; the figures in a format for machines |
 //! | `sources.rs` | which source serves which scheme |
-//! | `chunk_task.rs`, `events.rs`, `stats.rs`, `builder.rs` | what callers see |
+//! | `chunk_task.rs`, `events/`, `stats.rs` and `stats/`, `builder.rs` | what callers see |
 
 mod assigning;
 mod auditing;
@@ -28,7 +31,11 @@ mod download;
 mod events;
 mod following;
 mod held;
+mod metrics;
+mod observing;
 mod planner;
+mod rate;
+mod references;
 mod releases;
 mod scrub;
 mod sources;
@@ -48,9 +55,11 @@ pub use builder::{DataManagerBuilder, Durability};
 pub use chunk_task::ChunkTask;
 pub use events::{Event, Events, RecvError};
 pub use following::{AssignmentFollower, FollowStatus};
+pub use metrics::METRICS_CONTENT_TYPE;
 pub use stats::{
-    ChunkState, ChunkStatus, Counters, LockHolds, PartialCounts, Priority, RestingHost, ScrubStats,
-    SpaceArea, SpaceShortage, SpaceStats, StateCounts, Stats,
+    ChunkState, ChunkStatus, Counters, Estimate, HeldCounts, HoldUp, InFlight, LockHolds,
+    OldestHeld, PartialCounts, Priority, RestingHost, ScrubStats, SpaceArea, SpaceShortage,
+    SpaceStats, StateCounts, Stats, WaitCounts, WaitReason,
 };
 
 use self::assigning::OpenAssignment;
@@ -317,16 +326,6 @@ impl DataManagerImpl {
         self.core.wait_until(timeout, Planner::is_idle)
     }
 
-    /// Why this chunk is not here, or not gone; `None` if nothing is known of it.
-    pub fn chunk_status(&self, chunk_id: &ChunkId) -> Option<ChunkStatus> {
-        self.core.look(|planner, now| planner.status(chunk_id, now))
-    }
-
-    /// The manager's figures at this moment.
-    pub fn stats(&self) -> Stats {
-        self.core.stats()
-    }
-
     /// Says how soon a chunk is wanted that was asked for and is not there yet; for a query that
     /// waits for it. False, and nothing is changed, if the chunk is not wanted.
     ///
@@ -337,6 +336,25 @@ impl DataManagerImpl {
     pub fn set_priority(&self, chunk_id: &ChunkId, priority: Priority) -> bool {
         self.core
             .apply(|planner, _| planner.prioritize(*chunk_id, priority))
+    }
+
+    /// Begins no file from now on, until [`resume`](Self::resume): for a machine that needs its
+    /// bandwidth or its disk for something else. Returns at once, and may be called again.
+    ///
+    /// Files in flight run on to their ends, and a chunk of which they were the last becomes visible.
+    /// Lookups, deletes, verification and the scrub go on, and so do calls that ask for chunks, also a
+    /// followed document: these wait. What waited for another attempt waits on, and what partial
+    /// downloads are too old is removed as ever. [`wait_idle`](Self::wait_idle) is false for as long as
+    /// the task of something wanted has not ended.
+    ///
+    /// A pause ends with the manager. [`Stats::paused`] shows it, [`Event::Paused`] tells it.
+    pub fn pause(&self) {
+        self.core.apply(|planner, _| planner.set_paused(true));
+    }
+
+    /// Ends a [`pause`](Self::pause): what waits is begun as its turn comes.
+    pub fn resume(&self) {
+        self.core.apply(|planner, _| planner.set_paused(false));
     }
 
     /// Changes how many files are fetched at a time, over all chunks; 0 is taken as 1. What is in
@@ -403,12 +421,6 @@ impl DataManagerImpl {
         let rate = builder::checked_limit("scrub_rate", bytes_per_second)?;
         self.core.scrub.set_rate(rate);
         Ok(())
-    }
-
-    /// Subscribes to what happens from now on. The first subscriber is told first what was found wrong
-    /// with the data directory before it came.
-    pub fn events(&self) -> Events {
-        self.core.hub.subscribe()
     }
 
     /// Stops: unfinished tasks end in [`ShutDown`](crate::ErrorKind::ShutDown), transfers are

@@ -1,98 +1,37 @@
 //! What a manager says about itself when asked.
 
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `status.rs`, `why.rs` | where one chunk is; the same for a person |
+//! | `flight.rs` | what is being fetched now |
+//! | `waits.rs` | what waits for what; what is deleted and still referred to |
+//! | `estimate.rs` | how long it takes until all is here, and what holds it up |
+//! | `hosts.rs`, `space.rs` | hosts that rest; what the data directory takes of the disk |
+
+mod estimate;
+mod flight;
+mod hosts;
+mod space;
+mod status;
+mod waits;
+mod why;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::data_chunk::{ChunkId, hex_chunk_id};
-use crate::data_source::Balance;
+pub(super) use self::estimate::Left;
+pub use self::estimate::{Estimate, HoldUp};
+pub(super) use self::flight::Flying;
+pub use self::flight::InFlight;
+pub use self::hosts::RestingHost;
+pub use self::space::{PartialCounts, SpaceStats};
+pub use self::status::{ChunkState, ChunkStatus, Priority, StateCounts};
+pub use self::waits::{HeldCounts, OldestHeld, WaitCounts, WaitReason};
 pub use crate::data_source::{SpaceArea, SpaceShortage};
-use crate::error::Error;
-
-/// How soon a chunk is wanted.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Priority {
-    /// Now: before every other chunk that is not under way.
-    High,
-    /// As its turn comes.
-    #[default]
-    Normal,
-}
-
-/// Where a chunk is, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ChunkState {
-    /// Wanted; waits until an earlier content of its id is out of the way, or back; or until what was
-    /// found on disk is verified.
-    Settling,
-    /// Wanted; waits for a slot.
-    Waiting,
-    /// Wanted; is being fetched or committed.
-    Transferring,
-    /// Wanted; the last attempt failed, and the next one waits for its time.
-    BackingOff,
-    /// Wanted; failed in a way that no retry can mend, is tried again rarely.
-    Failed,
-    /// Visible.
-    Available,
-    /// No longer wanted; somebody still refers to it.
-    Held,
-    /// No longer wanted; is being removed.
-    Removing,
-    /// Not visible: it cannot be read, and is left where it is until it is deleted or replaced.
-    Unreadable,
-}
-
-/// Everything that is known of one chunk; the answer of `chunk_status`.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct ChunkStatus {
-    /// The chunk.
-    #[serde(with = "hex_chunk_id")]
-    pub chunk_id: ChunkId,
-    /// Where it is.
-    pub state: ChunkState,
-    /// Whether the last call asks for it to be there.
-    pub wanted: bool,
-    /// How soon it is wanted.
-    pub priority: Priority,
-    /// How many attempts failed in a row.
-    pub failures: u32,
-    /// Why the last attempt failed; absent once one succeeded. Where the chunk was not tried yet since
-    /// its host is given a rest, how the host failed.
-    pub last_error: Option<Error>,
-    /// How many ms until the next attempt, while it waits for one, or until its host's rest is over.
-    pub next_try_in_ms: Option<u64>,
-    /// Bytes on disk, complete or not.
-    pub done_bytes: u64,
-    /// Bytes in all, as far as they are known.
-    pub total_bytes: Option<u64>,
-    /// How many deleted or replaced contents of this id are still on disk.
-    pub leaving: usize,
-}
-
-impl ChunkStatus {
-    pub(super) fn new(chunk_id: ChunkId, state: ChunkState) -> Self {
-        ChunkStatus {
-            chunk_id,
-            state,
-            wanted: false,
-            priority: Priority::Normal,
-            failures: 0,
-            last_error: None,
-            next_try_in_ms: None,
-            done_bytes: 0,
-            total_bytes: None,
-            leaving: 0,
-        }
-    }
-}
+use crate::error::ErrorKind;
 
 /// A manager's figures at one moment; the answer of `stats`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -100,8 +39,18 @@ impl ChunkStatus {
 pub struct Stats {
     /// Chunks by state.
     pub chunks: StateCounts,
+    /// Whether no file is begun, since [`pause`](super::DataManagerImpl::pause) was called.
+    pub paused: bool,
     /// Files being fetched now.
     pub files_in_flight: usize,
+    /// Each of those.
+    pub in_flight: Vec<InFlight>,
+    /// What waits, and for what.
+    pub waits: WaitCounts,
+    /// What is deleted or replaced, and still referred to.
+    pub held: HeldCounts,
+    /// When everything that was asked for is reached, and what holds it up.
+    pub estimate: Estimate,
     /// The most files that are fetched at a time.
     pub slots: usize,
     /// The same for each host.
@@ -149,72 +98,6 @@ impl LockHolds {
     }
 }
 
-/// The bytes in the data directory, kept with each operation; and what bounds them.
-///
-/// Bytes of contents: what the library writes for itself (manifests, records, directories) comes on
-/// top, and is little where files are large. A byte is in one place at a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct SpaceStats {
-    /// In chunks, visible or on their way out.
-    pub committed_bytes: u64,
-    /// Arriving, or left of downloads that broke off.
-    pub staged_bytes: u64,
-    /// Being removed.
-    pub trash_bytes: u64,
-    /// Kept for a person to look at; nothing here is ever removed by itself.
-    pub quarantine_bytes: u64,
-    /// Promised to transfers that have begun, and not arrived yet.
-    pub reserved_bytes: u64,
-    /// What the file system has left, as somebody last saw it; absent until somebody looked.
-    pub free_bytes: Option<u64>,
-    /// What all of these together may come to.
-    pub max_bytes: Option<u64>,
-    /// What is left free on the file system.
-    pub min_free_bytes: u64,
-    /// What there is too little of. Nothing is fetched until something was removed or a time has
-    /// passed, and then one file at a time until a chunk is whole.
-    pub waits_for: Option<SpaceShortage>,
-    /// How often these figures were held against the disk.
-    pub audits: u64,
-    /// By how many bytes they were off, in all.
-    pub corrected_bytes: u64,
-}
-
-impl SpaceStats {
-    pub(super) fn set(&mut self, balance: &Balance) {
-        *self = SpaceStats {
-            committed_bytes: balance.committed,
-            staged_bytes: balance.staged,
-            trash_bytes: balance.trash,
-            quarantine_bytes: balance.quarantine,
-            reserved_bytes: balance.reserved,
-            free_bytes: balance.free,
-            max_bytes: balance.limits.max_bytes,
-            min_free_bytes: balance.limits.min_free_bytes,
-            waits_for: self.waits_for,
-            audits: balance.audits,
-            corrected_bytes: balance.corrected,
-        };
-    }
-}
-
-/// Partial downloads that nobody works on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct PartialCounts {
-    /// Of how many chunks.
-    pub chunks: usize,
-    /// The bytes that they have on disk.
-    pub bytes: u64,
-}
-
-impl PartialCounts {
-    pub(super) fn new(chunks: usize, bytes: u64) -> Self {
-        PartialCounts { chunks, bytes }
-    }
-}
-
 /// What was read again and held against what was committed, since the manager was opened: by the
 /// background scrub, by `verify`, and at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -236,72 +119,6 @@ pub struct ScrubStats {
     pub round_done: usize,
 }
 
-/// A host that failed for everybody: it could not be reached, or hung up before it said anything,
-/// several times in a row. No file is asked of it until its rest is over; then one is.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct RestingHost {
-    /// Host and port as the URLs write them, or a scheme where they name no host.
-    pub host: String,
-    /// How many ms until it is tried again; absent while it is being tried.
-    pub next_try_in_ms: Option<u64>,
-    /// How it failed last.
-    pub last_error: Option<Error>,
-}
-
-impl RestingHost {
-    pub(super) fn new(host: String, rest: Option<Duration>, last_error: Option<Error>) -> Self {
-        let millis = |rest: Duration| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-        RestingHost {
-            host,
-            next_try_in_ms: rest.map(millis),
-            last_error,
-        }
-    }
-}
-
-/// Chunks by [`ChunkState`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct StateCounts {
-    /// [`ChunkState::Settling`].
-    pub settling: usize,
-    /// [`ChunkState::Waiting`].
-    pub waiting: usize,
-    /// [`ChunkState::Transferring`].
-    pub transferring: usize,
-    /// [`ChunkState::BackingOff`].
-    pub backing_off: usize,
-    /// [`ChunkState::Failed`].
-    pub failed: usize,
-    /// [`ChunkState::Available`].
-    pub available: usize,
-    /// [`ChunkState::Held`].
-    pub held: usize,
-    /// [`ChunkState::Removing`].
-    pub removing: usize,
-    /// [`ChunkState::Unreadable`].
-    pub unreadable: usize,
-    /// The bytes of the visible chunks' files.
-    pub available_bytes: u64,
-}
-
-impl StateCounts {
-    pub(super) fn of(&mut self, state: ChunkState) -> &mut usize {
-        match state {
-            ChunkState::Settling => &mut self.settling,
-            ChunkState::Waiting => &mut self.waiting,
-            ChunkState::Transferring => &mut self.transferring,
-            ChunkState::BackingOff => &mut self.backing_off,
-            ChunkState::Failed => &mut self.failed,
-            ChunkState::Available => &mut self.available,
-            ChunkState::Held => &mut self.held,
-            ChunkState::Removing => &mut self.removing,
-            ChunkState::Unreadable => &mut self.unreadable,
-        }
-    }
-}
-
 /// What happened since a manager was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -310,8 +127,14 @@ pub struct Counters {
     pub downloaded_chunks: u64,
     /// Chunks whose directory was removed.
     pub removed_chunks: u64,
+    /// Attempts that were begun.
+    pub attempts: u64,
+    /// Those of them that came after one that had failed.
+    pub retries: u64,
     /// Attempts that failed.
     pub failed_attempts: u64,
+    /// The same by how they failed; what did not happen is not in it.
+    pub failures: BTreeMap<ErrorKind, u64>,
     /// Bytes that arrived, repeated ones included.
     pub downloaded_bytes: u64,
     /// Directories moved to quarantine.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::rate::RateMeter;
 use crate::data_chunk::ChunkSpec;
 use crate::data_source::{CancelToken, FetchFailure, FetchedFile, FileProgress, HostSign, Staging};
 use crate::error::Error;
@@ -22,9 +23,13 @@ pub(super) struct Transfer {
     pub(super) spec: Arc<ChunkSpec>,
     /// Different for every attempt of every chunk.
     pub(super) attempt: u64,
+    /// Which attempt of its chunk it is: 1, and one more for each that failed in a row.
+    pub(super) tries: u32,
     pub(super) cancel: CancelToken,
     /// In the order of `spec.files`.
     pub(super) files: Vec<FileProgress>,
+    /// How fast they arrive; the same order.
+    pub(super) rates: Vec<RateMeter>,
     /// When bytes arrived last, in ms since the manager was opened, plus one; 0 until some have.
     arrived_ms: AtomicU64,
     /// Whether anybody looked at what was staged before.
@@ -65,8 +70,14 @@ pub(super) enum HandOut {
 }
 
 impl Transfer {
-    pub(super) fn new(spec: Arc<ChunkSpec>, attempt: u64, arrived: Arrived) -> Self {
+    /// The attempt with this number among all, and with that among its chunk's.
+    pub(super) fn new(
+        spec: Arc<ChunkSpec>,
+        (attempt, tries): (u64, u32),
+        arrived: Arrived,
+    ) -> Self {
         let files = spec.files.iter().map(|_| FileProgress::default()).collect();
+        let rates = spec.files.iter().map(|_| RateMeter::default()).collect();
         let work = Work {
             stage: Stage::Preparing {
                 waiting: Vec::new(),
@@ -79,8 +90,10 @@ impl Transfer {
         Transfer {
             spec,
             attempt,
+            tries,
             cancel: CancelToken::new(),
             files,
+            rates,
             arrived_ms: AtomicU64::new(0),
             looked: AtomicBool::new(false),
             reported_ms: AtomicU64::new(0),
@@ -104,8 +117,9 @@ impl Transfer {
         }
     }
 
-    /// Bytes arrived.
-    pub(super) fn note_arrival(&self, now: Duration) {
+    /// Bytes of the file at `index` arrived.
+    pub(super) fn note_arrival(&self, now: Duration, index: usize, count: u64) {
+        self.rates[index].note(now, count);
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.arrived_ms
             .store(now_ms.saturating_add(1), Ordering::Relaxed);

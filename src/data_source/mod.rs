@@ -43,7 +43,8 @@ pub use file::FileSource;
 pub use http::{HttpOptions, HttpSource};
 pub(crate) use local::{
     Audit, Audited, Balance, CommitError, Correction, DirLock, Finding, FoundPartial, Generation,
-    Ledger, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk, Verification,
+    Ledger, LockNews, Removed, SpaceLimits, Staging, StagingKey, StoreOptions, StoredChunk,
+    Verification,
 };
 pub use local::{Durability, LocalDataSource, SpaceArea, SpaceShortage};
 pub(crate) use mirrors::{MirrorSetting, MirrorSource, Rests};

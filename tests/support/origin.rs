@@ -68,6 +68,17 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    /// Blocks until it is open.
+    pub fn wait_open(&self) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut open = self.0.0.lock().unwrap();
+        while !*open {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "it is never opened");
+            open = self.0.1.wait_timeout(open, left).unwrap().0;
+        }
+    }
+
     fn wait(&self, stop: &AtomicBool) {
         let mut open = self.0.0.lock().unwrap();
         while !*open && !stop.load(Ordering::SeqCst) {

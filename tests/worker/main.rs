@@ -5,19 +5,18 @@
 #[allow(dead_code, reason = "its `main` is not used")]
 mod example;
 mod garbage;
+mod outliving;
 mod process;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
 
-use std::io::{Read, Write};
+use std::io::Write;
 
-use data_manager::data_manager::DataManagerImpl;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::chunk_dirs;
 
-use process::{ARGS, FILE, Place, Response, Worker, dataset, wait_until};
+use process::{ARGS, FILE, Place, Worker, dataset};
 use tables::Table;
 
 /// Not a test of its own: a worker process.
@@ -182,112 +181,6 @@ fn another_column_may_say_the_block() {
     assert_eq!(last["end"]["row_groups_skipped"], 7, "{last}");
 }
 
-/// Enough that the worker cannot have sent it all while the client reads nothing.
-fn large_table(blocks: std::ops::Range<u64>) -> Table {
-    Table {
-        rows_per_block: 1,
-        blocks_per_row_group: 5000,
-        payload: 400,
-        ..Table::new(blocks)
-    }
-}
-
-/// A worker with two large chunks, and a query over both of which one line was read.
-fn query_under_way(place: &Place) -> (Worker, Response, Vec<Value>) {
-    let tables = [0..15_000, 15_000..30_000].map(large_table);
-    place.assign([place.chunk(1, &tables[0]), place.chunk(2, &tables[1])]);
-    let worker = place.start(&[]);
-    worker.wait_for_chunks(2);
-    let mut answer = worker.query(&format!("0..30000?file={FILE}"));
-    assert_eq!(answer.next_line()["cover"]["missing"], json!([]));
-    (worker, answer, rows_of(&tables, &(0..30_000)))
-}
-
-#[test]
-fn what_a_query_reads_stays_until_it_is_read() {
-    let place = Place::new();
-    let (worker, answer, expected) = query_under_way(&place);
-    assert_eq!(chunk_dirs(place.data.path()).len(), 2);
-    place.assign([]);
-    worker.wait_for_chunks(0);
-    worker.wait_for("/status", |_, status| {
-        let chunks = &status["stats"]["chunks"];
-        chunks["held"] == 2 && chunks["removing"] == 0
-    });
-    assert_eq!(chunk_dirs(place.data.path()).len(), 2);
-    let (rows, last) = answer.rows();
-    assert_eq!(last["end"]["is_whole"], true, "{last}");
-    assert!(
-        rows == expected,
-        "{} rows of {}",
-        rows.len(),
-        expected.len()
-    );
-    wait_until("the chunks go", || chunk_dirs(place.data.path()).is_empty());
-}
-
-#[test]
-fn a_signal_lets_a_query_end_whole_and_gives_the_directory_back() {
-    let place = Place::new();
-    let (mut worker, answer, expected) = query_under_way(&place);
-    worker.signal(Signal::TERM);
-    wait_until("nobody is let in", || worker.connect().is_err());
-    let (rows, last) = answer.rows();
-    assert_eq!(last["end"]["is_whole"], true, "{last}");
-    assert!(
-        rows == expected,
-        "{} rows of {}",
-        rows.len(),
-        expected.len()
-    );
-    assert_eq!(worker.exit_status().code(), Some(0));
-    let manager = DataManagerImpl::open(place.data.path()).unwrap();
-    assert_eq!(manager.list_chunks().len(), 2);
-}
-
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let place = Place::new();
-    let (mut worker, _answer, _) = query_under_way(&place);
-    worker.signal(Signal::INT);
-    wait_until("nobody is let in", || worker.connect().is_err());
-    worker.signal(Signal::TERM);
-    assert_eq!(worker.exit_status().code(), Some(128 + 15));
-}
-
-#[test]
-fn a_query_that_outlives_the_grace_is_cut() {
-    let place = Place::new();
-    let table = large_table(0..30_000);
-    place.assign([place.chunk(1, &table)]);
-    let mut worker = place.start(&["--grace", "0.2"]);
-    worker.wait_for_chunks(1);
-    let mut answer = worker.query(&format!("0..30000?file={FILE}"));
-    answer.next_line();
-    worker.signal(Signal::TERM);
-    assert_eq!(worker.exit_status().code(), Some(0));
-    DataManagerImpl::open(place.data.path()).unwrap();
-}
-
-#[test]
-fn a_client_that_does_not_read_keeps_no_chunk() {
-    let place = Place::new();
-    let chunk = place.chunk(1, &Table::new(0..10));
-    // More than two sockets have room for.
-    std::fs::write(place.origin.path().join("1.parquet"), vec![0; 32_000_000]).unwrap();
-    place.assign([chunk]);
-    let worker = place.start(&["--within", "0.5"]);
-    worker.wait_for_chunks(1);
-    let answer = worker.get(&format!("/read/{}/5/{FILE}", dataset()));
-    assert_eq!(answer.status, 200);
-    place.assign([]);
-    wait_until("the chunk goes", || {
-        chunk_dirs(place.data.path()).is_empty()
-    });
-    let sent = answer.bytes().take_while(Result::is_ok).count();
-    assert!(sent < 32_000_000, "{sent}");
-}
-
 #[test]
 fn health_follows_the_assignment() {
     let place = Place::new();
@@ -312,6 +205,34 @@ fn health_follows_the_assignment() {
     });
     place.assign([]);
     worker.wait_for("/healthz", is_healthy);
+}
+
+#[test]
+fn a_scraper_reads_the_metrics() {
+    let (_place, worker, _) = three_chunks();
+    let answer = worker.get("/metrics");
+    assert!(answer.head.contains("text/plain"), "{}", answer.head);
+    let text = answer.text();
+    let lines = text.lines().map(|line| Ok(line.to_owned()));
+    let scrape = prometheus_parse::Scrape::parse(lines).unwrap();
+    let value = |name: &str, label: (&str, &str)| {
+        let mut samples = scrape.samples.iter();
+        let is_it = |sample: &&prometheus_parse::Sample| {
+            let of = sample.labels.get(label.0).unwrap_or_default();
+            sample.metric == name && of == label.1
+        };
+        match samples.find(is_it).unwrap().value {
+            prometheus_parse::Value::Gauge(value) | prometheus_parse::Value::Counter(value) => {
+                value
+            }
+            ref other => panic!("{name} is {other:?}"),
+        }
+    };
+    let available = value("data_manager_chunks", ("state", "available"));
+    let downloaded = value("data_manager_downloaded_chunks_total", ("", ""));
+    let healthy = value("worker_healthy", ("", ""));
+    assert_eq!((available, downloaded, healthy), (3.0, 3.0, 1.0));
+    assert!(value("worker_assignment_age_seconds", ("", "")) < 60.0);
 }
 
 #[test]

@@ -32,10 +32,14 @@ pub(super) enum Body {
 
 impl Answer {
     pub(crate) fn json(value: &Value) -> Answer {
+        Answer::text("application/json", format!("{value}\n"))
+    }
+
+    pub(crate) fn text(kind: &'static str, text: String) -> Answer {
         Answer {
             status: 200,
-            kind: "application/json",
-            body: Body::Whole(format!("{value}\n").into_bytes()),
+            kind,
+            body: Body::Whole(text.into_bytes()),
         }
     }
 

@@ -83,22 +83,26 @@ impl Core {
     }
 
     pub(super) async fn do_leaving_job(
-        &self,
+        self: &Arc<Self>,
         stored: StoredChunk,
         job: LeavingJob,
     ) -> Result<(), Error> {
         let chunk_id = stored.spec.id;
+        let core = self.clone();
         let moved = self
-            .run_job(move |store| match job {
-                LeavingJob::Bury => store.bury(&stored).map(|()| None),
-                LeavingJob::Exhume => store.exhume(&stored).map(|()| None),
-                LeavingJob::Quarantine => store.quarantine(&stored).map(Some),
-                // Not one job but many: see `scrub.rs`.
-                LeavingJob::Verify => Ok(None),
-                LeavingJob::Remove => store.remove(&stored).map(|removed| match removed {
-                    Removed::Gone => None,
-                    Removed::KeptForeign(path) => Some(path),
-                }),
+            .run_job(move |store| {
+                core.look_at_lock(store);
+                match job {
+                    LeavingJob::Bury => store.bury(&stored).map(|()| None),
+                    LeavingJob::Exhume => store.exhume(&stored).map(|()| None),
+                    LeavingJob::Quarantine => store.quarantine(&stored).map(Some),
+                    // Not one job but many: see `scrub.rs`.
+                    LeavingJob::Verify => Ok(None),
+                    LeavingJob::Remove => store.remove(&stored).map(|removed| match removed {
+                        Removed::Gone => None,
+                        Removed::KeptForeign(path) => Some(path),
+                    }),
+                }
             })
             .await?;
         if let Some(path) = moved {

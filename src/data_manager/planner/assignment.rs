@@ -244,7 +244,7 @@ impl Entry {
             self.counted = true;
             board.assignment.pending += 1;
         } else if wanted.ended && wanted.phase != Phase::Visible {
-            let failure = wanted.last_error.clone();
+            let failure = wanted.failed().map(|failed| failed.error.clone());
             board.assignment.failure = board.assignment.failure.take().or(failure);
         }
     }

@@ -78,7 +78,7 @@ impl Planner {
     /// Opening found a chunk that was deleted or replaced before the last owner ended.
     pub(in crate::data_manager) fn found_doomed(&mut self, now: Moment, stored: StoredChunk) {
         self.edit(stored.spec.id, |entry, board| {
-            let mut leaving = Leaving::unreferenced(stored);
+            let mut leaving = Leaving::unreferenced(stored, now);
             leaving.tombstone = Tombstone::Yes;
             entry.leaving.push(leaving);
             entry.advance(entry.leaving.len() - 1, now, board);
@@ -90,7 +90,7 @@ impl Planner {
     pub(in crate::data_manager) fn found_unverified(&mut self, now: Moment, stored: StoredChunk) {
         self.edit(stored.spec.id, |entry, board| {
             entry.wanted = Some(Wanted::new(stored.spec.clone(), Completion::new()));
-            let mut leaving = Leaving::unreferenced(stored);
+            let mut leaving = Leaving::unreferenced(stored, now);
             leaving.trust = Trust::Unverified;
             entry.leaving.push(leaving);
             entry.settle(now, board);
@@ -127,7 +127,7 @@ impl Planner {
             };
             let chunk_id = id;
             board.emit(Event::Damaged { chunk_id, error });
-            entry.leaving.push(Leaving::new(visible, true));
+            entry.leaving.push(Leaving::new(visible, now, true));
             board.fresh.push(id);
             entry.want_anew(now, board);
         });
@@ -312,7 +312,7 @@ impl Entry {
         }
         if let Some(visible) = self.visible.take() {
             board.act(Action::Retract(id));
-            self.leaving.push(Leaving::new(visible, false));
+            self.leaving.push(Leaving::new(visible, now, false));
             board.fresh.push(id);
         }
         if self.running.is_some() {

@@ -57,9 +57,27 @@ pub(super) struct Wanted {
     pub(super) failures: u32,
     /// The file that had a wrong digest, once for each time; since the URLs are what they are.
     pub(super) digest_failures: Vec<String>,
-    pub(super) last_error: Option<Error>,
+    /// What earlier attempts showed. In a box, since most chunks need one or none.
+    pub(super) tried: Option<Box<Tried>>,
     /// The files that earlier attempts brought, in the order of `spec.files`.
     pub(super) fetched: Vec<Option<FetchedFile>>,
+}
+
+/// What attempts at a content showed that did not end well.
+#[derive(Default)]
+pub(super) struct Tried {
+    /// How the last one failed; absent if it was called back.
+    pub(super) failed: Option<Failed>,
+    /// How long all files are together, if the sources said so.
+    pub(super) total_bytes: Option<u64>,
+    /// What they left in staging.
+    pub(super) staged_bytes: u64,
+}
+
+/// A failure.
+pub(super) struct Failed {
+    pub(super) at: Moment,
+    pub(super) error: Error,
 }
 
 /// Where a wanted content is on its way.
@@ -121,6 +139,8 @@ pub(super) struct Running {
 pub(super) struct Leaving {
     pub(super) stored: StoredChunk,
     pub(super) holds: u32,
+    /// When it left the view, or was found.
+    pub(super) since: Moment,
     /// The job that runs for it; there is never more than one.
     pub(super) job: Option<LeavingJob>,
     pub(super) tombstone: Tombstone,
@@ -132,6 +152,8 @@ pub(super) struct Leaving {
     /// Its removal has begun: it may be half gone, and does not come back even if that failed.
     pub(super) condemned: bool,
     pub(super) failures: u32,
+    /// How its last job failed, if it did.
+    pub(super) failed: Option<Failed>,
     pub(super) retry_at: Option<Moment>,
     pub(super) deletes: Vec<DeleteId>,
 }
@@ -175,10 +197,11 @@ pub(super) enum Tombstone {
 }
 
 impl Leaving {
-    pub(super) fn new(visible: Visible, damaged: bool) -> Self {
+    pub(super) fn new(visible: Visible, since: Moment, damaged: bool) -> Self {
         Leaving {
             stored: visible.stored,
             holds: visible.holds,
+            since,
             job: None,
             tombstone: Tombstone::No,
             fresh: true,
@@ -186,14 +209,15 @@ impl Leaving {
             trust: Trust::Full,
             condemned: false,
             failures: 0,
+            failed: None,
             retry_at: None,
             deletes: Vec::new(),
         }
     }
 
     /// A generation that nobody ever referred to in this run.
-    pub(super) fn unreferenced(stored: StoredChunk) -> Self {
-        let mut leaving = Leaving::new(Visible { stored, holds: 0 }, false);
+    pub(super) fn unreferenced(stored: StoredChunk, since: Moment) -> Self {
+        let mut leaving = Leaving::new(Visible { stored, holds: 0 }, since, false);
         leaving.fresh = false;
         leaving
     }
@@ -227,7 +251,7 @@ impl Wanted {
             priority: Priority::Normal,
             failures: 0,
             digest_failures: Vec::new(),
-            last_error: None,
+            tried: None,
             fetched,
         }
     }
@@ -247,6 +271,15 @@ impl Wanted {
     /// Which files no earlier attempt brought.
     pub(super) fn missing(&self) -> impl Fn(usize) -> bool {
         |index| self.fetched[index].is_none()
+    }
+
+    /// How the last attempt failed.
+    pub(super) fn failed(&self) -> Option<&Failed> {
+        self.tried.as_ref()?.failed.as_ref()
+    }
+
+    pub(super) fn note_failure(&mut self, at: Moment, error: Error) {
+        self.tried.get_or_insert_default().failed = Some(Failed { at, error });
     }
 
     /// Notes a wrong digest of `file`, and returns how many it had.

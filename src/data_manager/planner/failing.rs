@@ -74,7 +74,7 @@ impl Entry {
         }
         wanted.failures += 1;
         wanted.fetched = arrived;
-        wanted.last_error = Some(error.clone());
+        wanted.note_failure(now, error.clone());
         let failures = wanted.failures;
         if board.shut_down {
             return self.stop_wanting(board);
@@ -106,6 +106,7 @@ impl Entry {
         wanted.phase = Phase::BackingOff { until };
         board.due.insert((until, chunk_id));
         board.counters.failed_attempts += 1;
+        *board.counters.failures.entry(error.kind()).or_default() += 1;
         if permanent {
             let reason = error.clone();
             board.emit(Event::Failed { chunk_id, error });

@@ -10,7 +10,7 @@
 //! | references, not surely a tombstone | no | a tombstone is written |
 //! | references, a tombstone | no | wait for the last reference |
 
-use super::entry::{Entry, Leaving, LeavingJob, Phase, Tombstone, Trust, Visible, Wanted};
+use super::entry::{Entry, Failed, Leaving, LeavingJob, Phase, Tombstone, Trust, Visible, Wanted};
 use super::{Board, Moment, Planner, superseded};
 use crate::data_chunk::{ChunkId, ChunkSpec};
 use crate::data_manager::events::Event;
@@ -94,7 +94,7 @@ impl Planner {
                     if let Some(renamed) = renamed {
                         entry.leaving[at].stored = renamed;
                     }
-                    entry.leaving_job_done(at, job, board);
+                    entry.leaving_job_done(now, at, job, board);
                 }
                 Err(error) if job == LeavingJob::Verify => {
                     entry.not_verified(at, now, error, board);
@@ -189,7 +189,7 @@ impl Entry {
     }
 
     /// Whether the content that is wanted is the leaving generation at `at`.
-    fn is_wanted_back(&self, at: usize) -> bool {
+    pub(super) fn is_wanted_back(&self, at: usize) -> bool {
         let settling = |spec: &ChunkSpec| spec.same_content(&self.leaving[at].stored.spec);
         let wanted = self
             .wanted
@@ -223,21 +223,26 @@ impl Entry {
         self.show(Visible { stored, holds }, board);
     }
 
-    fn leaving_job_done(&mut self, at: usize, job: LeavingJob, board: &mut Board) {
+    fn leaving_job_done(&mut self, now: Moment, at: usize, job: LeavingJob, board: &mut Board) {
         self.leaving[at].failures = 0;
+        self.leaving[at].failed = None;
         match job {
             LeavingJob::Bury => self.leaving[at].tombstone = Tombstone::Yes,
             LeavingJob::Exhume => self.leaving[at].tombstone = Tombstone::No,
             LeavingJob::Verify => self.leaving[at].trust = Trust::Verified,
             LeavingJob::Remove | LeavingJob::Quarantine => {
                 let Leaving {
-                    stored, deletes, ..
+                    stored,
+                    since,
+                    deletes,
+                    ..
                 } = self.leaving.remove(at);
                 let chunk_id = stored.spec.id;
                 if job == LeavingJob::Remove {
                     board.scheduler.space_was_freed();
                     board.emit(Event::Removed { chunk_id });
                     board.counters.removed_chunks += 1;
+                    board.removals.note(now.saturating_sub(since));
                 }
                 board.end_deletes(&deletes, &Ok(()));
             }
@@ -252,7 +257,7 @@ impl Entry {
         }
         let chunk_id = self.leaving[at].stored.spec.id;
         if let Some(wanted) = &mut self.wanted {
-            wanted.last_error = Some(error.clone());
+            wanted.note_failure(now, error.clone());
         }
         let tries = self.leaving[at].failures + 1;
         let told = match error.kind() {
@@ -300,7 +305,7 @@ impl Entry {
     /// read may not let it be moved.
     pub(super) fn remove_aside(&mut self, now: Moment, board: &mut Board) {
         for visible in std::mem::take(&mut self.aside) {
-            let mut leaving = Leaving::new(visible, false);
+            let mut leaving = Leaving::new(visible, now, false);
             (leaving.fresh, leaving.condemned) = (false, true);
             self.leaving.push(leaving);
         }
@@ -330,6 +335,10 @@ impl Entry {
             .retry(leaving.failures)
             .max(board.backoff.first / 2);
         leaving.retry_at = Some(now.saturating_add(delay));
+        leaving.failed = Some(Failed {
+            at: now,
+            error: error.clone(),
+        });
         board.due.insert((now.saturating_add(delay), chunk_id));
         board.emit(Event::DiskTrouble {
             chunk_id: Some(chunk_id),

@@ -18,11 +18,13 @@
 //! | `found.rs` | chunks were found on disk; (what is known of those that nothing named since) |
 //! | `transfers.rs` | a job ended, a transfer ended, a slot is free |
 //! | `failing.rs` | an attempt failed, a host is given up or back |
+//! | `pausing.rs` | nothing is to be begun until that is taken back |
 //! | `space.rs` | (asked by the others: the disk is full, or there is room again) |
 //! | `scheduler/` | (asked by the others: which file goes next, and which host is given a rest) |
 //! | `partials.rs` | (asked by the others: what earlier attempts left, and what of it has to go) |
 //! | `leaving.rs` | a reference was dropped, a removal or a tombstone is done |
 //! | `assignment.rs` | an assignment begins, goes on, ends |
+//! | `status.rs`, `tally.rs` | (what is said of one chunk, what is counted over all of them) |
 
 mod assignment;
 mod calls;
@@ -32,8 +34,11 @@ mod failing;
 mod found;
 mod leaving;
 mod partials;
+mod pausing;
 mod scheduler;
 mod space;
+mod status;
+mod tally;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
@@ -50,11 +55,13 @@ pub(super) use partials::PartialLimits;
 use partials::Partials;
 use scheduler::Scheduler;
 use space::SpaceWatch;
+use tally::Tally;
 pub(super) use transfers::{JobEnd, TransferEnd, lost_job};
 
 use super::chunk_task::Completion;
 use super::events::Event;
-use super::stats::{ChunkStatus, Counters, LockHolds, ScrubStats, SpaceStats, StateCounts, Stats};
+use super::metrics::Histogram;
+use super::stats::{Counters, Estimate, LockHolds, ScrubStats, SpaceStats, StateCounts, Stats};
 use super::transfer::Transfer;
 use crate::data_chunk::ChunkId;
 use crate::data_source::{CancelToken, StagingKey, StoredChunk};
@@ -140,7 +147,12 @@ struct Board {
     more_grants: bool,
     shut_down: bool,
     counts: StateCounts,
+    tally: Tally,
     counters: Counters,
+    /// How long it took from a delete until the directory was gone.
+    removals: Histogram,
+    /// The bytes of the chunks that were fetched and became visible.
+    fetched_bytes: u64,
     /// Entries for which [`Entry::is_busy`].
     busy: usize,
     /// Entries that keep a shutdown waiting.
@@ -173,7 +185,10 @@ impl Planner {
                 more_grants: false,
                 shut_down: false,
                 counts: StateCounts::default(),
+                tally: Tally::default(),
                 counters: Counters::default(),
+                removals: Histogram::default(),
+                fetched_bytes: 0,
                 busy: 0,
                 working: 0,
                 actions: Vec::new(),
@@ -272,28 +287,19 @@ impl Planner {
         self.entries.contains_key(id) || self.found.contains(id)
     }
 
-    pub(super) fn status(&self, id: &ChunkId, now: Moment) -> Option<ChunkStatus> {
-        let Some(entry) = self.entries.get(id) else {
-            return Some(self.found.entry(id)?.status(id, now));
-        };
-        let mut status = entry.status(id, now);
-        let waits = |wanted: &&entry::Wanted| matches!(wanted.phase, entry::Phase::Waiting(_));
-        if let Some(wanted) = entry.wanted.as_ref().filter(waits)
-            && let Some(rest) = (self.board.scheduler).rest_of(now, &wanted.spec, wanted.missing())
-        {
-            status.next_try_in_ms = rest.next_try_in_ms;
-            status.last_error = status.last_error.or(rest.last_error);
-        }
-        Some(status)
-    }
-
     /// The planner's part of the figures.
     pub(super) fn stats(&self, now: Moment) -> Stats {
         let board = &self.board;
         let (hosts_resting, resting_hosts) = board.scheduler.given_up(now, RESTING_SHOWN);
         Stats {
             chunks: board.counts.clone(),
+            paused: board.scheduler.is_paused(),
             files_in_flight: board.scheduler.files_in_flight(),
+            // Given by `flying` and `left`, without what takes time or is not the planner's.
+            in_flight: Vec::new(),
+            estimate: Estimate::default(),
+            waits: self.waits(),
+            held: self.held(now),
             slots: board.scheduler.slots(),
             slots_per_host: board.scheduler.slots_per_host(),
             // Not the planner's to know.
@@ -310,6 +316,11 @@ impl Planner {
             totals: board.counters.clone(),
             lock: LockHolds::default(),
         }
+    }
+
+    /// How long it took from deletes until the directories were gone.
+    pub(super) fn removals(&self) -> Histogram {
+        self.board.removals
     }
 
     pub(super) fn counters_mut(&mut self) -> &mut Counters {
@@ -368,6 +379,7 @@ impl Board {
         apply(&mut self.busy, entry.is_busy());
         apply(&mut self.working, entry.is_working());
         apply(self.counts.of(entry.state()), true);
+        self.tally.count(entry, change);
         let bytes = entry.visible_bytes();
         match change {
             Change::In => self.counts.available_bytes += bytes,
@@ -478,30 +490,6 @@ impl Entry {
                 let owed = leaving.holds == 0 || leaving.owes_tombstone();
                 leaving.job.is_some() || (owed && leaving.retry_at.is_none())
             })
-    }
-
-    fn status(&self, id: &ChunkId, now: Moment) -> ChunkStatus {
-        let wanted = self.wanted.as_ref();
-        let mut status = ChunkStatus::new(*id, self.state());
-        status.wanted = wanted.is_some();
-        if let Some(wanted) = wanted {
-            status.priority = wanted.priority;
-            status.failures = wanted.failures;
-            status.last_error.clone_from(&wanted.last_error);
-            if let entry::Phase::BackingOff { until } = wanted.phase {
-                status.next_try_in_ms = Some(millis(until.saturating_sub(now)));
-            }
-        }
-        if let Some(running) = &self.running {
-            let (done, total) = running.transfer.progress();
-            status.done_bytes = done;
-            status.total_bytes = total;
-        } else if let Some(visible) = &self.visible {
-            status.done_bytes = visible.stored.len_bytes();
-            status.total_bytes = Some(status.done_bytes);
-        }
-        status.leaving = self.leaving.len();
-        status
     }
 }
 

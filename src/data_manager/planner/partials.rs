@@ -85,6 +85,11 @@ impl Partials {
         self.take(&StagingKey::of(spec))
     }
 
+    /// How many bytes there are of one.
+    pub(super) fn bytes_of(&self, key: &StagingKey) -> Option<u64> {
+        self.kept.get(key).map(|partial| partial.len_bytes)
+    }
+
     /// Whether there is one of this description.
     pub(super) fn holds(&self, spec: &ChunkSpec) -> bool {
         !self.kept.is_empty() && self.kept.contains_key(&StagingKey::of(spec))
@@ -251,6 +256,9 @@ impl Entry {
         if let Some(wanted) = &mut self.wanted {
             if StagingKey::of(&wanted.spec) == key && wanted.phase != Phase::Visible {
                 wanted.fetched.fill(None);
+                if let Some(tried) = &mut wanted.tried {
+                    tried.staged_bytes = 0;
+                }
             }
             // Also if it is another content: one removal, or one transfer, of an id at a time.
             if let Phase::Waiting(place) = wanted.phase {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::data_chunk::{ChunkSpec, DataChunk};
-use crate::data_source::{FetchedFile, FoundPartial};
+use crate::data_source::{FetchedFile, FoundPartial, HostSign, Setback};
 
 #[test]
 fn backoff_grows_to_its_cap_and_is_spread() {
@@ -157,4 +157,65 @@ fn what_is_not_verified_yet_stays_on_disk_at_a_shutdown() {
     planner.leaving_job_ended(now, ([2; 32], 1), LeavingJob::Verify, Ok(None));
     assert_eq!(jobs(&planner.take_actions(now)), []);
     assert!(planner.is_quiet() && planner.is_idle());
+}
+
+/// The description of a chunk with one file of one host.
+fn wanted(n: u8) -> Arc<ChunkSpec> {
+    let chunk = DataChunk {
+        id: [n; 32],
+        dataset_id: [2; 32],
+        block_range: 0..5,
+        files: [("f".to_owned(), "http://h/f".to_owned())].into(),
+    };
+    Arc::new(ChunkSpec::check(chunk).unwrap())
+}
+
+fn started(decided: &[Action]) -> Option<Arc<Transfer>> {
+    decided.iter().find_map(|action| match action {
+        Action::Start(transfer) => Some(transfer.clone()),
+        _ => None,
+    })
+}
+
+/// A slot that is given back in a pause would go to nobody.
+#[test]
+fn nothing_is_begun_in_a_pause_and_nothing_called_back() {
+    let ms = Duration::from_millis;
+    let mut planner = planner();
+    drop(planner.want(ms(0), wanted(1)));
+    let first = started(&planner.take_actions(ms(0))).unwrap();
+    let busy = Setback::transient(Error::new(ErrorKind::Unavailable, "busy"));
+    assert!(!planner.job_ended(ms(0), &first, None, JobEnd::Done));
+    let file = Some((0, HostSign::None));
+    assert!(planner.job_ended(ms(0), &first, file, JobEnd::Failed));
+    let end = TransferEnd {
+        result: Err(busy.into()),
+        arrived: vec![None],
+        left_behind: None,
+    };
+    planner.transfer_ended(ms(0), &first, end);
+    // What it left is too old at once.
+    planner.take_actions(ms(0));
+    planner.abandoned(ms(0), StagingKey::of(&first.spec), true);
+    planner.take_actions(ms(0));
+    planner.tick(ms(100));
+    assert!(started(&planner.take_actions(ms(100))).is_some());
+
+    planner.set_paused(true);
+    planner.set_paused(true);
+    drop(planner.want(ms(200), wanted(3)));
+    let decided = planner.take_actions(ms(200));
+    let events = decided.iter().filter_map(|action| match action {
+        Action::Emit(event) => Some(format!("{event:?}")),
+        _ => None,
+    });
+    let events: Vec<String> = events.collect();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!(events[0], "Paused");
+    let nothing = decided.iter().all(|a| matches!(a, Action::Emit(_)));
+    assert!(nothing, "something is done, or an alarm is set");
+
+    planner.set_paused(false);
+    let decided = planner.take_actions(ms(300));
+    assert!(decided.iter().any(|a| matches!(a, Action::Cancel(_))));
 }

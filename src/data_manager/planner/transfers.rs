@@ -122,40 +122,44 @@ impl Planner {
         !shut_down && running.is_some_and(|running| !running.doomed)
     }
 
-    /// A transfer is over.
+    /// A transfer is over. True if its chunk came into view.
     pub(in crate::data_manager) fn transfer_ended(
         &mut self,
         now: Moment,
         transfer: &Transfer,
         end: TransferEnd,
-    ) {
+    ) -> bool {
         self.edit(transfer.spec.id, |entry, board| {
             let same = |running: &mut Running| running.transfer.attempt == transfer.attempt;
             let Some(mut running) = entry.running.take_if(same) else {
-                return;
+                return false;
             };
+            let shown = end.result.is_ok() && !running.doomed;
             board.partials.unblock(transfer.spec.id);
             if end.result.is_ok() {
                 board.scheduler.space_was_found();
             }
             let moved = end.left_behind.is_some();
             if let Some(stored) = end.left_behind {
-                entry.left_behind(stored, &mut running);
+                entry.left_behind(now, stored, &mut running);
             }
             match end.result {
-                Ok(stored) if running.doomed => entry.committed_in_vain(stored, running),
+                Ok(stored) if running.doomed => entry.committed_in_vain(now, stored, running),
                 Ok(stored) => entry.committed(stored, board),
                 Err(_) if running.doomed => entry.wound_down(now, running, board),
                 Err(failure) => {
-                    if !moved {
-                        keep_partial(now, &running, board);
+                    if moved {
+                        entry.note_staged(&running, 0);
+                    } else {
+                        entry.keep_partial(now, &running, board);
                     }
                     entry.failed(now, failure, (end.arrived, running.called_back), board);
                 }
             }
             entry.settle(now, board);
             entry.advance_all(now, board);
-        });
+            shown
+        })
     }
 }
 
@@ -226,7 +230,11 @@ impl Entry {
         board.next_attempt += 1;
         let attempt = board.next_attempt;
         let arrived = wanted.fetched.clone();
-        let transfer = Arc::new(Transfer::new(wanted.spec.clone(), attempt, arrived));
+        let tries = wanted.failures + 1;
+        let spec = wanted.spec.clone();
+        let transfer = Arc::new(Transfer::new(spec, (attempt, tries), arrived));
+        board.counters.attempts += 1;
+        board.counters.retries += u64::from(tries > 1);
         let to_hand_out = (0..wanted.fetched.len())
             .filter(|at| wanted.missing()(*at))
             .count();
@@ -238,7 +246,7 @@ impl Entry {
         board.act(Action::Start(transfer.clone()));
         board.emit(Event::Started {
             chunk_id: id,
-            attempt: wanted.failures + 1,
+            attempt: tries,
         });
         self.running = Some(Running {
             transfer,
@@ -282,10 +290,11 @@ impl Entry {
         };
         wanted.failures = 0;
         wanted.digest_failures.clear();
-        wanted.last_error = None;
+        wanted.tried = None;
         wanted.fetched.clear();
-        self.show(Visible { stored, holds: 0 }, board);
         board.counters.downloaded_chunks += 1;
+        board.fetched_bytes += stored.len_bytes();
+        self.show(Visible { stored, holds: 0 }, board);
     }
 
     /// Puts a generation into view, and ends the task of what is wanted.
@@ -306,15 +315,15 @@ impl Entry {
 
     /// It was committed while a call took it back: it never becomes visible, unless that call was
     /// taken back too.
-    fn committed_in_vain(&mut self, stored: StoredChunk, running: Running) {
-        let mut leaving = Leaving::unreferenced(stored);
+    fn committed_in_vain(&mut self, now: Moment, stored: StoredChunk, running: Running) {
+        let mut leaving = Leaving::unreferenced(stored, now);
         leaving.deletes = running.deletes;
         self.leaving.push(leaving);
     }
 
     /// Its commit failed after the rename. It never comes into view; a delete waits for it too.
-    fn left_behind(&mut self, stored: StoredChunk, running: &mut Running) {
-        let mut leaving = Leaving::unreferenced(stored);
+    fn left_behind(&mut self, now: Moment, stored: StoredChunk, running: &mut Running) {
+        let mut leaving = Leaving::unreferenced(stored, now);
         leaving.condemned = true;
         leaving.deletes = std::mem::take(&mut running.deletes);
         self.leaving.push(leaving);
@@ -329,19 +338,29 @@ impl Entry {
             .as_ref()
             .is_some_and(|wanted| wanted.spec.same_content(&spec))
         {
-            keep_partial(now, &running, board);
+            self.keep_partial(now, &running, board);
             board.end_deletes(&running.deletes, &Ok(()));
         } else {
             self.abandon(StagingKey::of(&spec), running.deletes, board);
         }
     }
-}
 
-/// What an attempt has staged is kept for the next one.
-fn keep_partial(now: Moment, running: &Running, board: &mut Board) {
-    let left = running.transfer.left_bytes(running.staged_bytes);
-    let key = StagingKey::of(&running.transfer.spec);
-    board.partials.put(now, key, left, Duration::ZERO);
+    /// What an attempt has staged is kept for the next one.
+    fn keep_partial(&mut self, now: Moment, running: &Running, board: &mut Board) {
+        let left = running.transfer.left_bytes(running.staged_bytes);
+        let key = StagingKey::of(&running.transfer.spec);
+        board.partials.put(now, key, left, Duration::ZERO);
+        self.note_staged(running, left);
+    }
+
+    /// Notes what is known by an attempt of how much is still to come.
+    fn note_staged(&mut self, running: &Running, staged_bytes: u64) {
+        if let Some(wanted) = &mut self.wanted {
+            let (_, total_bytes) = running.transfer.progress();
+            let tried = wanted.tried.get_or_insert_default();
+            (tried.total_bytes, tried.staged_bytes) = (total_bytes, staged_bytes);
+        }
+    }
 }
 
 /// The error of a job that was lost: a panic in a source, or in this crate.

@@ -5,10 +5,11 @@
 //! there, also while the store works, gains nothing by it. (Names and sizes are listed by path.)
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,9 +36,37 @@ pub(super) struct Dir {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     kind: FileType,
+    pub(super) id: FileId,
     pub(super) len_bytes: u64,
     /// It has other names too: somebody made a hard link.
     shared: bool,
+}
+
+/// Which file it is, whatever it is called: for as long as somebody has it open, no other is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of(file: &File) -> io::Result<FileId> {
+        file.metadata().map(FileId::from)
+    }
+
+    /// Of what a path leads to, through links too.
+    pub(super) fn at(path: &Path) -> io::Result<FileId> {
+        std::fs::metadata(path).map(FileId::from)
+    }
+}
+
+impl From<Metadata> for FileId {
+    fn from(found: Metadata) -> FileId {
+        FileId {
+            device: found.dev(),
+            inode: found.ino(),
+        }
+    }
 }
 
 impl Found {
@@ -212,6 +241,11 @@ impl Dir {
         let name = single(name.as_ref())?;
         let stat = rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(found(&stat))
+    }
+
+    /// Of the directory itself.
+    pub(super) fn stat_self(&self) -> io::Result<Found> {
+        Ok(found(&rustix::fs::fstat(&self.handle)?))
     }
 
     /// Removes the name; a link goes, what it points to stays. Fine if it is gone already.
@@ -398,6 +432,10 @@ fn single(name: &OsStr) -> io::Result<&OsStr> {
 fn found(stat: &rustix::fs::Stat) -> Found {
     Found {
         kind: FileType::from_raw_mode(stat.st_mode),
+        id: FileId {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        },
         len_bytes: u64::try_from(stat.st_size).unwrap_or(0),
         shared: stat.st_nlink > 1,
     }

@@ -49,7 +49,7 @@ pub(super) use layout::{ChunkName, parse_dataset_dir, parse_tombstone};
 pub(crate) use layout::{Generation, StagingKey};
 pub(crate) use ledger::Correction;
 pub(crate) use ledger::{Balance, Ledger, Refusal, SpaceLimits};
-pub(crate) use lock::DirLock;
+pub(crate) use lock::{DirLock, LockNews};
 pub(super) use manifest::declared_digests;
 use manifest::{Manifest, damaged};
 pub use options::Durability;
@@ -164,6 +164,11 @@ impl LocalDataSource {
     /// the guard protects.
     pub(crate) fn lock(&self) -> Arc<DirLock> {
         self.area.lock.clone()
+    }
+
+    /// Looks whether what keeps it ours is still in its place. A lookup or two.
+    pub(crate) fn look_at_lock(&self, tell: impl FnMut(LockNews)) {
+        self.area.lock.look(tell);
     }
 
     /// How many bytes are in it, and how many may be.

@@ -17,6 +17,10 @@ impl Scheduler {
     /// slots.
     pub(in super::super) fn call_back(&mut self, now: Moment) -> Vec<Arc<Transfer>> {
         self.look_again = None;
+        if self.paused {
+            // The slot would go to nobody.
+            return Vec::new();
+        }
         let fresh = |tier: &Tier| tier.trial == Trial::Fresh;
         let fresh_waiting: usize = Tier::ALL
             .iter()

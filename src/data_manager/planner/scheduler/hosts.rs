@@ -37,6 +37,10 @@ pub(super) struct Host {
     /// Files of begun transfers that are still to be handed out.
     promised: usize,
     waiting: [Turns; TIERS],
+    /// Chunks that wait here and are counted here; each waiting chunk is counted at one host.
+    counted: usize,
+    /// What they are counted as.
+    counted_as: Waits,
     /// In which set of its tier it is.
     standing: [Standing; TIERS],
     /// Chunks that failed since it last answered, and only because it was silent; at most
@@ -63,6 +67,26 @@ enum Standing {
     Full,
 }
 
+/// The chunks that wait, by what their host is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct HostWaits {
+    /// It has room: they wait for their turn.
+    pub(in super::super) ready: usize,
+    /// It has none.
+    pub(in super::super) full: usize,
+    /// It rests, or is being tried again.
+    pub(in super::super) resting: usize,
+}
+
+/// What a chunk waits for at a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Waits {
+    #[default]
+    Ready,
+    Full,
+    Resting,
+}
+
 /// All hosts. Every operation is O(log n) but for those that say so.
 #[derive(Debug)]
 pub(super) struct Hosts {
@@ -78,6 +102,7 @@ pub(super) struct Hosts {
     probing: BTreeSet<HostId>,
     idle: BTreeSet<(u64, HostId)>,
     next_idle: u64,
+    waits: HostWaits,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +125,7 @@ impl Hosts {
             probing: BTreeSet::new(),
             idle: BTreeSet::new(),
             next_idle: 0,
+            waits: HostWaits::default(),
         }
     }
 
@@ -137,6 +163,8 @@ impl Hosts {
             in_flight: 0,
             promised: 0,
             waiting: Default::default(),
+            counted: 0,
+            counted_as: Waits::default(),
             standing: Default::default(),
             sufferers: BTreeSet::new(),
             is_back: false,
@@ -154,13 +182,34 @@ impl Hosts {
         });
     }
 
-    /// True if the chunk waited there.
-    pub(super) fn remove(&mut self, name: &str, place: &Place, chunk: ChunkId) -> bool {
+    /// A chunk that waits there is counted there.
+    pub(super) fn count_in(&mut self, name: &str) {
+        if let Some(id) = self.id_of(name) {
+            self.edit(id, |host| host.counted += 1);
+        }
+    }
+
+    /// True if the chunk waited there. It was `counted` there, if it did.
+    pub(super) fn remove(
+        &mut self,
+        name: &str,
+        place: &Place,
+        chunk: ChunkId,
+        counted: bool,
+    ) -> bool {
         let Some(id) = self.id_of(name) else {
             return false;
         };
-        let remove = |host: &mut Host| host.waiting[place.tier.index()].remove(place, chunk);
+        let remove = |host: &mut Host| {
+            let waited = host.waiting[place.tier.index()].remove(place, chunk);
+            host.counted -= usize::from(waited && counted);
+            waited
+        };
         self.edit(id, remove).unwrap_or(false)
+    }
+
+    pub(super) fn waits(&self) -> HostWaits {
+        self.waits
     }
 
     /// The chunk whose turn it is in this tier, its host and its dataset.
@@ -309,6 +358,7 @@ impl Hosts {
     /// Changes a host, and keeps what is known of all hosts in step.
     fn edit<R>(&mut self, id: HostId, change: impl FnOnce(&mut Host) -> R) -> Option<R> {
         let host = self.table.get_mut(id.0)?.as_mut()?;
+        *self.waits.of(host.counted_as) -= host.counted;
         let result = change(host);
         if matches!(host.health, Health::Probing { .. }) {
             self.probing.insert(id);
@@ -316,6 +366,12 @@ impl Hosts {
             self.probing.remove(&id);
         }
         let room = host.health.room(self.limit);
+        host.counted_as = match host.health {
+            Health::Resting { .. } | Health::Probing { .. } => Waits::Resting,
+            Health::Well { .. } if host.in_flight < room => Waits::Ready,
+            Health::Well { .. } => Waits::Full,
+        };
+        *self.waits.of(host.counted_as) += host.counted;
         for (tier, hosts) in self.tiers.iter_mut().enumerate() {
             let standing = if host.waiting[tier].is_empty() || host.health.is_resting() {
                 Standing::Out
@@ -381,6 +437,16 @@ impl Host {
     pub(super) fn rest_left(&self, now: Moment) -> Option<Moment> {
         let until = self.health.rests_until()?;
         Some(until.saturating_sub(now))
+    }
+}
+
+impl HostWaits {
+    fn of(&mut self, waits: Waits) -> &mut usize {
+        match waits {
+            Waits::Ready => &mut self.ready,
+            Waits::Full => &mut self.full,
+            Waits::Resting => &mut self.resting,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows chunks that wait, transfers that have begun and files in flight, and nothing of what they
 //! are for. A free slot is given by these rules, in this order:
 //!
-//! 0. While the disk is full nobody gets any, until something was removed or a time has passed;
+//! 0. While there is a pause nobody gets any, and nobody has to give one back. While the disk is full nobody gets any, until something was removed or a time has passed;
 //!    then one file at a time, and those of one chunk before those of the next, until a chunk is
 //!    whole.
 //! 1. A host that rests, or that has as many files in flight as it may, gets none.
@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use health::Health;
-use hosts::{Host, HostId, Hosts};
+use hosts::{Host, HostId, HostWaits, Hosts};
 
 pub(super) use self::health::Turn;
 use self::tier::TIERS;
@@ -94,6 +94,7 @@ pub(super) struct HostRef(HostId);
 /// See the module's documentation.
 pub(super) struct Scheduler {
     slots: usize,
+    paused: bool,
     hosts: Hosts,
     /// Whether the disk has room.
     space: Health,
@@ -116,6 +117,7 @@ impl Scheduler {
     pub(super) fn new(slots: usize, per_host: usize) -> Self {
         Scheduler {
             slots,
+            paused: false,
             hosts: Hosts::new(per_host),
             space: Health::Well { silences: 0 },
             refusals: 0,
@@ -137,6 +139,15 @@ impl Scheduler {
         self.slots = slots;
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Begins or ends a pause; false if that changes nothing.
+    pub(super) fn set_paused(&mut self, paused: bool) -> bool {
+        std::mem::replace(&mut self.paused, paused) != paused
+    }
+
     pub(super) fn slots_per_host(&self) -> usize {
         self.hosts.limit()
     }
@@ -147,6 +158,29 @@ impl Scheduler {
 
     pub(super) fn files_in_flight(&self) -> usize {
         self.flights.len()
+    }
+
+    /// The files in flight.
+    pub(super) fn flights(&self) -> impl Iterator<Item = (&Arc<Transfer>, usize)> {
+        let flights = self.flights.iter();
+        flights.map(|flight| (&flight.transfer, flight.index))
+    }
+
+    /// The transfers that have something to fetch, or are fetching it, and were not broken off.
+    pub(super) fn under_way(&self) -> Vec<&Arc<Transfer>> {
+        let begun = self.begun.iter().map(|begun| &begun.transfer);
+        let flights = self.flights.iter().map(|flight| &flight.transfer);
+        let all = begun.chain(flights);
+        let mut all: Vec<&Arc<Transfer>> = all.filter(|t| !t.cancel.is_cancelled()).collect();
+        all.sort_unstable_by_key(|transfer| transfer.attempt);
+        all.dedup_by_key(|transfer| transfer.attempt);
+        all
+    }
+
+    /// The chunks that wait, by the state of the host that they wait for; one with files of several
+    /// hosts is counted at one of them.
+    pub(super) fn waits(&self) -> HostWaits {
+        self.hosts.waits()
     }
 
     /// A newcomer's transfer begins.
@@ -201,7 +235,7 @@ impl Scheduler {
 
     /// Who gets a slot now, if one is free and somebody can use it.
     pub(super) fn next(&mut self) -> Option<Grant> {
-        if self.flights.len() >= self.space.room(self.slots) {
+        if self.paused || self.flights.len() >= self.space.room(self.slots) {
             return None;
         }
         let begun = self.next_begun();

@@ -1,5 +1,6 @@
 //! What the scheduler believes, laid open for the simulator to count again.
 
+pub(in super::super) use super::hosts::HostWaits;
 use super::*;
 use crate::data_chunk::DatasetId;
 
@@ -7,6 +8,8 @@ use crate::data_chunk::DatasetId;
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct HostView {
     pub(in super::super) resting_until: Option<Moment>,
+    /// It rests, or is being tried again.
+    pub(in super::super) given_up: bool,
     pub(in super::super) in_flight: usize,
     pub(in super::super) promised: usize,
     /// How many more files of it may be in flight.

@@ -27,16 +27,23 @@ impl Scheduler {
     fn insert(&mut self, place: Place, spec: &ChunkSpec, missing: impl Fn(usize) -> bool) {
         self.waiting[place.tier.index()] += 1;
         if let Some(resting) = self.resting_host(spec, &missing) {
-            return self.hosts.insert(resting, &place, spec.id);
+            self.hosts.insert(resting, &place, spec.id);
+            return self.hosts.count_in(resting);
         }
-        let mut files = missing_files(spec, missing).peekable();
-        if files.peek().is_none() {
+        if missing_files(spec, &missing).next().is_none() {
             // All of it is staged: it only needs somebody to commit it.
             self.hosts.insert(spec.files[0].host(), &place, spec.id);
+            return self.hosts.count_in(spec.files[0].host());
         }
-        for (_, file) in files {
+        for (_, file) in missing_files(spec, &missing) {
             // The second file of a host finds the chunk there.
             self.hosts.insert(file.host(), &place, spec.id);
+        }
+        // The host that `remove` comes to first: whoever removes it does not know what was missing.
+        let waits_at = |host: &str| missing_files(spec, &missing).any(|(_, f)| f.host() == host);
+        let mut hosts = spec.files.iter().map(FileSpec::host);
+        if let Some(first) = hosts.find(|host| waits_at(host)) {
+            self.hosts.count_in(first);
         }
     }
 
@@ -81,7 +88,8 @@ impl Scheduler {
     pub(in super::super) fn remove(&mut self, place: Place, spec: &ChunkSpec) {
         let mut waited = false;
         for file in &spec.files {
-            waited |= self.hosts.remove(file.host(), &place, spec.id);
+            let was_there = self.hosts.remove(file.host(), &place, spec.id, !waited);
+            waited |= was_there;
         }
         self.waiting[place.tier.index()] -= usize::from(waited);
     }
@@ -99,6 +107,23 @@ impl Scheduler {
         let place = Place { tier, ..place };
         self.insert(place, spec, missing);
         place
+    }
+
+    /// A host of a missing file that serves as many files as it may; of a chunk that does not find
+    /// another one.
+    pub(in super::super) fn full_host<'a>(
+        &self,
+        spec: &'a ChunkSpec,
+        missing: impl Fn(usize) -> bool,
+    ) -> Option<&'a str> {
+        let has_room = |name: &str| {
+            let id = self.hosts.id_of(name);
+            id.is_none_or(|id| self.hosts.has_room(id))
+        };
+        let mut hosts = missing_files(spec, &missing).map(|(_, file)| file.host());
+        let first = hosts.next()?;
+        let full = !has_room(first) && !hosts.any(has_room);
+        full.then_some(first)
     }
 
     /// The host that a waiting chunk waits for: it rests, or is being tried again.

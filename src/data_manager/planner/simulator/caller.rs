@@ -147,7 +147,8 @@ impl World {
             78..=88 => self.drop_guard(),
             89..=91 => self.damage(),
             92..=95 => self.prioritize(),
-            96..=98 => self.change_limits(),
+            96..=97 => self.change_limits(),
+            98 => self.pause_or_resume(),
             _ if self.rng.u32(..3) == 0 => self.shut_down(),
             _ => {}
         }
@@ -463,6 +464,18 @@ impl World {
         if known != self.asked.contains_key(&n) && !self.life.shut_down {
             self.fail("set_priority says wrongly whether the chunk is wanted");
         }
+    }
+
+    /// Also where that changes nothing.
+    fn pause_or_resume(&mut self) {
+        let paused = self.rng.bool();
+        self.set_paused(paused);
+    }
+
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.note(|| format!("pause: {paused}"));
+        self.life.paused = paused;
+        self.apply(|planner, _| planner.set_paused(paused));
     }
 
     fn change_limits(&mut self) {

@@ -65,6 +65,7 @@ impl World {
     }
 
     fn decided_start(&mut self, transfer: &Arc<Transfer>) {
+        hold!(self, !self.life.paused, "starts, and there is a pause");
         let (id, number) = (transfer.spec.id, transfer.attempt);
         let too_many = self.planner.board.scheduler.has_begun_too_many();
         hold!(self, !too_many, "too many chunks are begun");
@@ -85,6 +86,7 @@ impl World {
     }
 
     fn decided_fetch(&mut self, transfer: &Arc<Transfer>, index: usize) {
+        hold!(self, !self.life.paused, "fetches, and there is a pause");
         let name = transfer.spec.files[index].host();
         let (id, number) = (number_of(transfer.spec.id), transfer.attempt);
         self.note(|| format!("        fetch {id} attempt {number} file {index} of {name}"));
@@ -192,6 +194,7 @@ impl World {
         }
         self.check_references();
         self.check_entries();
+        self.check_figures();
         self.check_partials();
         self.check_scheduler();
         self.check_alarm();

@@ -125,7 +125,7 @@ impl World {
     /// No slot stays free that somebody could use.
     pub(super) fn check_liveness(&self) {
         let scheduler = &self.planner.board.scheduler;
-        if self.life.in_flight.len() >= scheduler.room() {
+        if self.life.paused || self.life.in_flight.len() >= scheduler.room() {
             return;
         }
         let has_room = |name: &str| scheduler.host_view(name).is_none_or(|host| host.room > 0);
@@ -171,6 +171,9 @@ impl World {
 
     /// What was never tried does not wait behind retries that bring nothing.
     pub(super) fn check_patience(&self) {
+        if self.life.paused {
+            return;
+        }
         let scheduler = &self.planner.board.scheduler;
         let full = self.life.in_flight.len() >= self.slots;
         let fresh = |in_line: &InLine| in_line.0.is_multiple_of(2);

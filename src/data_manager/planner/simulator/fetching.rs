@@ -145,7 +145,7 @@ impl World {
         }
         self.part_mut(&transfer, index).bytes += count;
         transfer.files[index].add(count);
-        transfer.note_arrival(self.now());
+        transfer.note_arrival(self.now(), index, count);
         vec![Duty::Receive(fetch)]
     }
 

@@ -41,6 +41,7 @@ mod disk;
 mod duty;
 mod fairness;
 mod fetching;
+mod figures;
 mod history;
 mod jobs;
 mod ledger;

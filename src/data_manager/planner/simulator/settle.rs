@@ -49,6 +49,7 @@ impl World {
         }
         (self.disk.trouble, self.disk.full) = (0, false);
         while self.life.assignment.is_some() && self.step() {}
+        self.set_paused(false);
     }
 
     /// A lower bound of the time that is left, and what it would be one after the other.

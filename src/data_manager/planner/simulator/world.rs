@@ -103,6 +103,8 @@ pub(super) struct Life {
     /// The one that was carried out last, and its event while it has not come.
     pub(super) alarm: (u64, Option<Key>),
     pub(super) assignment: Option<OpenAssignment>,
+    /// Nothing is to be begun.
+    pub(super) paused: bool,
     pub(super) shut_down: bool,
     pub(super) shut_down_ended: bool,
     /// Ends of tasks that were decided and not carried out.
@@ -337,6 +339,8 @@ impl World {
                 self.note(|| format!("        {host} rests for {delay_ms} ms"));
                 self.check_rest(host, *delay_ms);
             }
+            Told::Paused => self.note(|| "        paused".to_owned()),
+            Told::Resumed => self.note(|| "        resumed".to_owned()),
             Told::HostBack { host } => {
                 self.note(|| format!("        {host} is back"));
                 self.life.watches.back(host);

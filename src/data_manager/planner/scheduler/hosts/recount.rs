@@ -11,6 +11,7 @@ impl Host {
         };
         HostView {
             resting_until,
+            given_up: self.health.is_given_up(),
             in_flight: self.in_flight,
             promised: self.promised,
             room: self.health.room(limit).saturating_sub(self.in_flight),
