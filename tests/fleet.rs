@@ -41,6 +41,8 @@ fn worker_process() {
         &assignment,
         "--every",
         "0.02",
+        "--log",
+        "error",
     ];
     example::start(args.map(str::to_owned).into_iter()).unwrap();
 }

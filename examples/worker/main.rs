@@ -15,15 +15,20 @@
 //! | `health.rs` | when a worker is healthy |
 //! | `signals.rs` | how it is asked to stop |
 //! | `http/` | a small HTTP/1.1 server on the crate's executor |
+//! | `demo.rs` | what all that does, shown in a second: run it without arguments |
 //! | `stderr.rs`, `names.rs` | log records on stderr; how ids and ranges are written |
 #![allow(
     clippy::print_stdout,
     reason = "whoever started it wants to know the address"
 )]
 
+mod demo;
 mod health;
 mod http;
 mod names;
+#[path = "../quickstart/parquet_files.rs"]
+#[allow(dead_code, reason = "of it, only what makes files is used")]
+mod parquet_files;
 mod query;
 mod signals;
 mod stderr;
@@ -39,6 +44,7 @@ use worker::Settings;
 
 const HELP: &str = "\
 A worker of a fleet: follows its assignment, and answers queries over what it holds.
+Without arguments: shows what it does, and ends.
 
     --assignment URL     the assignment document: s3://, http://, https:// or file://
     --data-dir DIR       where chunks are kept                          [local_data_dir]
@@ -69,7 +75,10 @@ SIGTERM and SIGINT: nobody is let in any more, what is being answered ends, the 
 and the exit code is 0. A second signal ends it at once.";
 
 fn main() -> anyhow::Result<()> {
-    start(std::env::args().skip(1))
+    match std::env::args().len() {
+        1 => demo::run(),
+        _ => start(std::env::args().skip(1)),
+    }
 }
 
 /// What `main` does, with these arguments.
