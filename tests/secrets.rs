@@ -100,6 +100,7 @@ impl Shown {
         for n in 1..=count {
             if let Some(status) = manager.chunk_status(&id(n)) {
                 self.json(&status);
+                self.0.push(status.to_string());
                 status.last_error.iter().for_each(|error| self.error(error));
             }
             if let Some(guard) = manager.get_chunk(&id(n)) {

@@ -107,6 +107,9 @@ fn measure(manager: &DataManagerImpl, known: u64, calls: u64) {
         let id = id(2 * known + at);
         times.measure(|| manager.delete_chunk(id));
     });
+    times("stats:", &mut |times, _| {
+        times.measure(|| manager.stats());
+    });
     times("chunk_status:", &mut |times, _| {
         let id = id(rng.u64(..known));
         times.measure(|| manager.chunk_status(&id));

@@ -48,3 +48,53 @@ impl References {
         of_id.map(Weak::strong_count).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::path::Path;
+
+    use super::*;
+    use crate::data_chunk::{ChunkFile, DatasetId};
+
+    #[derive(Debug)]
+    struct Chunk(ChunkId, Range<u64>);
+
+    impl Held for Chunk {
+        fn id(&self) -> &ChunkId {
+            &self.0
+        }
+        fn dataset_id(&self) -> &DatasetId {
+            &self.0
+        }
+        fn block_range(&self) -> &Range<u64> {
+            &self.1
+        }
+        fn path(&self) -> &Path {
+            Path::new("/nowhere")
+        }
+        fn files(&self) -> &[ChunkFile] {
+            &[]
+        }
+        fn found(&self) {}
+    }
+
+    #[test]
+    fn what_nobody_refers_to_any_more_is_forgotten() {
+        let references = References::default();
+        let held: Arc<dyn Held> = Arc::new(Chunk([1; 32], 0..1));
+        references.left(&held);
+        assert!(references.left.lock().is_empty(), "nobody else had it");
+        let guards = [held.clone(), held.clone()];
+        references.left(&held);
+        drop(held);
+        assert_eq!(references.count(&[1; 32]), 2);
+        assert_eq!(references.count(&[2; 32]), 0);
+        references.released([1; 32]);
+        assert_eq!(references.count(&[1; 32]), 2, "another one was released");
+        drop(guards);
+        assert_eq!(references.count(&[1; 32]), 0);
+        references.released([1; 32]);
+        assert!(references.left.lock().is_empty());
+    }
+}

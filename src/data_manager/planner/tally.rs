@@ -14,7 +14,9 @@ use crate::data_source::Generation;
 pub(super) struct Tally {
     /// Chunks that wait to be verified.
     verifying: usize,
-    /// Chunks that are to be fetched, and are not being fetched now.
+    /// Chunks with an attempt that has failed or was broken off, and has not ended.
+    stopped: usize,
+    /// Chunks that are to be fetched, and are not being fetched now, but for such an attempt.
     to_come: usize,
     /// Those of them whose length is known.
     known: usize,
@@ -43,6 +45,7 @@ impl Tally {
             Change::Out => *count -= bytes,
         };
         apply(&mut self.verifying, entry.is_verifying());
+        apply(&mut self.stopped, entry.is_stopped());
         let to_come = entry.to_come();
         apply(&mut self.to_come, to_come.is_some());
         match to_come {
@@ -120,7 +123,7 @@ impl Planner {
     pub(in crate::data_manager) fn left(&self) -> Left {
         let (board, tally) = (&self.board, &self.board.tally);
         let mut left = Left {
-            chunks: tally.to_come + board.counts.transferring,
+            chunks: tally.to_come + board.counts.transferring - tally.stopped,
             known_bytes: tally.known_bytes,
             unknown_chunks: tally.to_come - tally.known,
             unknown_done_bytes: tally.unknown_done_bytes,
@@ -176,12 +179,20 @@ impl Entry {
         (0..self.leaving.len()).any(|at| unverified(at) && self.is_wanted_back(at))
     }
 
+    /// Whether the attempt that runs brings no more.
+    fn is_stopped(&self) -> bool {
+        let wanted = self.wanted.as_ref();
+        wanted.is_some_and(|wanted| wanted.phase == Phase::Transferring)
+            && self.running.as_ref().is_some_and(|running| running.stopped)
+    }
+
     fn to_come(&self) -> Option<ToCome> {
         let wanted = self.wanted.as_ref().filter(|wanted| !wanted.ended)?;
         let to_come = match wanted.phase {
             Phase::Waiting(_) | Phase::BackingOff { .. } => true,
             Phase::Settling => !(0..self.leaving.len()).any(|at| self.is_wanted_back(at)),
-            Phase::Transferring | Phase::Visible => false,
+            Phase::Transferring => self.is_stopped(),
+            Phase::Visible => false,
         };
         let tried = wanted.tried.as_ref().filter(|_| to_come);
         to_come.then(|| ToCome {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::data_chunk::{ChunkSpec, DataChunk};
+use crate::data_manager::stats::WaitReason;
 use crate::data_source::{FetchedFile, FoundPartial, HostSign, Setback};
 
 #[test]
@@ -218,4 +219,49 @@ fn nothing_is_begun_in_a_pause_and_nothing_called_back() {
     planner.set_paused(false);
     let decided = planner.take_actions(ms(300));
     assert!(decided.iter().any(|a| matches!(a, Action::Cancel(_))));
+}
+
+#[test]
+fn what_could_not_be_removed_says_so_and_when_it_is_tried_again() {
+    let (mut planner, now) = (planner(), Duration::from_secs(1));
+    planner.found_doomed(now, unsynced(1).1);
+    assert_eq!(jobs(&planner.take_actions(now)), [(1, LeavingJob::Remove)]);
+    let failure = Err(Error::new(ErrorKind::Denied, "not allowed"));
+    planner.leaving_job_ended(now, ([1; 32], 1), LeavingJob::Remove, failure);
+    let status = planner.status(&[1; 32], now + Duration::from_millis(5));
+    let status = status.unwrap();
+    assert!(!status.wanted && status.failures == 1, "{status:?}");
+    assert_eq!(status.last_error_ms, Some(5));
+    assert_eq!(status.wait_reason, Some(WaitReason::Backoff));
+    let text = status.to_string();
+    let said = "it could not be removed 5 ms ago: not allowed; that is tried again in 0 ms";
+    assert_eq!(text, said);
+}
+
+/// Says how long it takes; a machine that is busy is no reason to fail.
+#[test]
+#[ignore = "measures time"]
+fn the_figures_cost_the_same_among_a_million_chunks() {
+    let now = Duration::from_secs(1);
+    let measure = |count: u32| {
+        let mut planner = planner();
+        let mut spec = (*wanted(1)).clone();
+        for n in 0..count {
+            spec.id[..4].copy_from_slice(&n.to_be_bytes());
+            drop(planner.want(now, Arc::new(spec.clone())));
+            planner.board.actions.clear();
+        }
+        planner.take_actions(now);
+        let (calls, began) = (1000, std::time::Instant::now());
+        for _ in 0..calls {
+            let (stats, left) = (planner.stats(now), planner.left());
+            assert_eq!(left.chunks, count as usize);
+            assert_eq!(stats.files_in_flight, planner.flying(now).len());
+            assert!(planner.status(&spec.id, now).is_some());
+        }
+        began.elapsed() / calls
+    };
+    let (few, million) = (measure(1000), measure(1_000_000));
+    eprintln!("figures: {few:?} among a thousand, {million:?} among a million");
+    assert!(million < few * 4);
 }

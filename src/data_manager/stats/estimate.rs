@@ -122,8 +122,8 @@ impl HoldUp {
         if waits.disk_space > 0 || stats.space.waits_for.is_some() {
             return HoldUp::DiskSpace;
         }
-        // Used to nine tenths: what comes in a moment is never exactly what may.
-        let is_used = |limit: u64| bytes_per_second >= limit - limit / 10;
+        // Used to four fifths: what comes in a moment is never exactly what may.
+        let is_used = |limit: u64| bytes_per_second >= limit - limit / 5;
         if stats.files_in_flight > 0 && stats.bandwidth_limit.is_some_and(is_used) {
             return HoldUp::BandwidthLimit;
         }
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(of(&stats), HoldUp::HostSlots);
         stats.waits.slot = 7;
         assert_eq!(of(&stats), HoldUp::Slots);
-        stats.bandwidth_limit = Some(MEGABYTE + MEGABYTE / 20);
+        stats.bandwidth_limit = Some(MEGABYTE + MEGABYTE / 10);
         assert_eq!(of(&stats), HoldUp::BandwidthLimit);
         stats.space.waits_for = Some(SpaceShortage::MaxBytes);
         assert_eq!(of(&stats), HoldUp::DiskSpace);

@@ -68,7 +68,7 @@ impl ChunkStatus {
         let done = self.done_bytes;
         match self.total_bytes {
             Some(total) if total == done => {
-                f.write_str("all of it arrived, and is put into place")?
+                f.write_str("all of it arrived, and is put into place")?;
             }
             Some(total) => write!(f, "it is being fetched, {done} of {total} bytes are here")?,
             None => write!(f, "it is being fetched, {done} bytes are here")?,

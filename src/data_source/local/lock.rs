@@ -162,6 +162,7 @@ impl DirLock {
             (Ok(there), Ok(here)) if there == here => None,
             // Nobody can tell.
             (_, Err(_)) => None,
+            (Err(error), _) if error.kind() != io::ErrorKind::NotFound => None,
             _ => {
                 let message = format!(
                     "the data directory is not at {} any more: another process could open what is",

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod recount;
+mod waits;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -13,6 +14,8 @@ use super::{Place, TIERS, Tier};
 use crate::data_chunk::{ChunkId, DatasetId};
 use crate::data_source::HostSign;
 use crate::error::Error;
+pub(in super::super) use waits::HostWaits;
+use waits::Waits;
 
 /// How many hosts are remembered that nobody needs now, for what they failed in. The one that was
 /// needed the longest ago goes first.
@@ -65,26 +68,6 @@ enum Standing {
     Ready,
     /// It has none.
     Full,
-}
-
-/// The chunks that wait, by what their host is like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct HostWaits {
-    /// It has room: they wait for their turn.
-    pub(in super::super) ready: usize,
-    /// It has none.
-    pub(in super::super) full: usize,
-    /// It rests, or is being tried again.
-    pub(in super::super) resting: usize,
-}
-
-/// What a chunk waits for at a host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Waits {
-    #[default]
-    Ready,
-    Full,
-    Resting,
 }
 
 /// All hosts. Every operation is O(log n) but for those that say so.
@@ -366,11 +349,7 @@ impl Hosts {
             self.probing.remove(&id);
         }
         let room = host.health.room(self.limit);
-        host.counted_as = match host.health {
-            Health::Resting { .. } | Health::Probing { .. } => Waits::Resting,
-            Health::Well { .. } if host.in_flight < room => Waits::Ready,
-            Health::Well { .. } => Waits::Full,
-        };
+        host.counted_as = Waits::at(host.health, host.in_flight < room);
         *self.waits.of(host.counted_as) += host.counted;
         for (tier, hosts) in self.tiers.iter_mut().enumerate() {
             let standing = if host.waiting[tier].is_empty() || host.health.is_resting() {
@@ -437,16 +416,6 @@ impl Host {
     pub(super) fn rest_left(&self, now: Moment) -> Option<Moment> {
         let until = self.health.rests_until()?;
         Some(until.saturating_sub(now))
-    }
-}
-
-impl HostWaits {
-    fn of(&mut self, waits: Waits) -> &mut usize {
-        match waits {
-            Waits::Ready => &mut self.ready,
-            Waits::Full => &mut self.full,
-            Waits::Resting => &mut self.resting,
-        }
     }
 }
 

@@ -85,6 +85,8 @@ struct Flight {
     host: HostId,
     tier: Tier,
     called_back: bool,
+    /// Its transfer hands out no more files.
+    stopped: bool,
 }
 
 /// Names a host until the scheduler is changed again.
@@ -166,12 +168,12 @@ impl Scheduler {
         flights.map(|flight| (&flight.transfer, flight.index))
     }
 
-    /// The transfers that have something to fetch, or are fetching it, and were not broken off.
+    /// The transfers that have something to fetch, or are fetching it, and were not stopped.
     pub(super) fn under_way(&self) -> Vec<&Arc<Transfer>> {
         let begun = self.begun.iter().map(|begun| &begun.transfer);
-        let flights = self.flights.iter().map(|flight| &flight.transfer);
-        let all = begun.chain(flights);
-        let mut all: Vec<&Arc<Transfer>> = all.filter(|t| !t.cancel.is_cancelled()).collect();
+        let flights = self.flights.iter().filter(|flight| !flight.stopped);
+        let flights = flights.map(|flight| &flight.transfer);
+        let mut all: Vec<&Arc<Transfer>> = begun.chain(flights).collect();
         all.sort_unstable_by_key(|transfer| transfer.attempt);
         all.dedup_by_key(|transfer| transfer.attempt);
         all
@@ -225,6 +227,9 @@ impl Scheduler {
 
     /// No more files of the transfer are handed out.
     pub(super) fn stop(&mut self, attempt: u64) {
+        for flight in &mut self.flights {
+            flight.stopped |= flight.transfer.attempt == attempt;
+        }
         let same = |begun: &Begun| begun.transfer.attempt == attempt;
         if let Some(at) = self.begun.iter().position(same) {
             for (_, host) in self.begun.remove(at).files {
@@ -322,6 +327,7 @@ impl Scheduler {
             host,
             tier: begun.tier,
             called_back: false,
+            stopped: false,
         });
         if begun.files.is_empty() {
             self.begun.remove(at);

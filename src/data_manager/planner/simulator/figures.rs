@@ -9,7 +9,7 @@ use super::super::scheduler::recount::{HostView, HostWaits, InLine};
 use super::super::tally::Tally;
 
 use super::world::World;
-use crate::data_chunk::ChunkId;
+use crate::data_chunk::{ChunkId, FileSpec};
 use crate::data_manager::stats::{ChunkStatus, WaitReason};
 
 impl World {
@@ -58,7 +58,7 @@ impl World {
         for (id, hosts) in &lines {
             let wanted = self.planner.entries[id].wanted.as_ref();
             let files = wanted.into_iter().flat_map(|wanted| &wanted.spec.files);
-            let first = files.map(|file| file.host()).find(|at| hosts.contains(at));
+            let first = files.map(FileSpec::host).find(|at| hosts.contains(at));
             match first.and_then(|host| scheduler.host_view(host)) {
                 Some(HostView { given_up: true, .. }) => waits.resting += 1,
                 Some(host) if host.room > 0 => waits.ready += 1,
@@ -77,7 +77,10 @@ impl World {
                 .as_ref()
                 .is_some_and(|wanted| match wanted.phase {
                     Phase::Visible => false,
-                    Phase::Transferring => true,
+                    Phase::Transferring => {
+                        let running = entry.running.as_ref();
+                        !wanted.ended || running.is_some_and(|running| !running.stopped)
+                    }
                     Phase::Settling => !wanted.ended && !back,
                     Phase::Waiting(_) | Phase::BackingOff { .. } => !wanted.ended,
                 })
