@@ -3,11 +3,10 @@
 #![cfg(feature = "s3")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "../examples/worker/serve.rs"]
-mod serve;
+#[path = "../examples/worker/main.rs"]
+#[allow(dead_code, reason = "its `main` is not used")]
+mod example;
 mod support;
-#[path = "../examples/worker/worker.rs"]
-mod worker;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use data_manager::data_chunk::{AssignmentDocument, DataChunk};
 use serde_json::Value;
@@ -35,18 +34,17 @@ fn worker_process() {
     else {
         return;
     };
-    let settings = worker::Settings {
-        data_dir: dir.into(),
-        assignment,
-        every: Duration::from_millis(20),
-        ..worker::Settings::default()
-    };
-    worker::run(&settings, |address| {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "\nlistening on {address}").unwrap();
-        out.flush().unwrap();
-    })
-    .unwrap();
+    let args = [
+        "--data-dir",
+        &dir,
+        "--assignment",
+        &assignment,
+        "--every",
+        "0.02",
+        "--log",
+        "error",
+    ];
+    example::start(args.map(str::to_owned).into_iter()).unwrap();
 }
 
 /// A worker, as the scheduler sees it.
@@ -84,7 +82,7 @@ impl Worker {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.find_map(|line| {
             let line = line.unwrap();
-            Some(line.strip_prefix("listening on ")?.parse().unwrap())
+            Some(line.strip_prefix("listening on http://")?.parse().unwrap())
         });
         *self.address.lock().unwrap() = Some(address.unwrap());
         *self.child.lock().unwrap() = Some(child);

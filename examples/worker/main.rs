@@ -11,15 +11,30 @@
 //! | file | what it is for |
 //! | --- | --- |
 //! | `worker.rs` | the worker; the part to copy from |
-//! | `serve.rs` | a small blocking HTTP/1.1 server |
+//! | `query/` | rows out of the Parquet files of the chunks that were found |
+//! | `health.rs` | when a worker is healthy |
+//! | `signals.rs` | how it is asked to stop |
+//! | `http/` | a small HTTP/1.1 server on the crate's executor |
+//! | `demo.rs` | what all that does, shown in a second: run it without arguments |
+//! | `stderr.rs`, `names.rs` | log records on stderr; how ids and ranges are written |
 #![allow(
     clippy::print_stdout,
     reason = "whoever started it wants to know the address"
 )]
 
-mod serve;
+mod demo;
+mod health;
+mod http;
+mod names;
+#[path = "../quickstart/parquet_files.rs"]
+#[allow(dead_code, reason = "of it, only what makes files is used")]
+mod parquet_files;
+mod query;
+mod signals;
+mod stderr;
 mod worker;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,32 +44,62 @@ use worker::Settings;
 
 const HELP: &str = "\
 A worker of a fleet: follows its assignment, and answers queries over what it holds.
+Without arguments: shows what it does, and ends.
 
     --assignment URL     the assignment document: s3://, http://, https:// or file://
-    --data-dir DIR       where chunks are kept                      [local_data_dir]
-    --listen ADDR        where queries are answered                 [127.0.0.1:0]
-    --every SECONDS      how often the assignment is asked for      [10]
+    --data-dir DIR       where chunks are kept                          [local_data_dir]
+    --listen ADDR        where queries are answered                     [127.0.0.1:0]
+    --every SECONDS      how often the assignment is asked for          [10]
+    --stale SECONDS      how old the last answer may be in good health  [600]
     --serve-files DIR    lets file:// URLs name files below DIR; may be repeated
+    --max-bytes BYTES    what the data directory may take of the disk
+    --query-threads N    how many queries are worked on at a time       [one for each CPU]
+    --connections N      how many are answered at a time                [256]
+    --within SECONDS     how long an answer may take                    [60]
+    --grace SECONDS      how long answers may go on after a signal      [20]
+    --log LEVEL          off, error, warn, info, debug or trace         [info]
 
 Keys and endpoint of s3:// are taken from the usual environment variables.
 
     GET /find/DATASET/BLOCK         which chunk holds the block
+    GET /cover/DATASET/A..B         which chunks hold these blocks, and what none holds
+    GET /query/DATASET/A..B?file=…&columns=a,b&limit=N&block_column=block_number
+                                    rows of these blocks, as lines of JSON
     GET /read/DATASET/BLOCK/FILE    a file of that chunk
     GET /chunks                     the ids of all chunks
-    GET /status                     the manager's figures";
+    GET /status                     the manager's figures
+    GET /metrics                    the same for Prometheus
+    GET /healthz                    200, or 503 and why
+
+SIGTERM and SIGINT: nobody is let in any more, what is being answered ends, the directory is given back,
+and the exit code is 0. A second signal ends it at once.";
 
 fn main() -> anyhow::Result<()> {
-    let Some(settings) = settings(std::env::args().skip(1))? else {
+    match std::env::args().len() {
+        1 => demo::run(),
+        _ => start(std::env::args().skip(1)),
+    }
+}
+
+/// What `main` does, with these arguments.
+pub(crate) fn start(args: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    let Some((settings, level)) = settings(args)? else {
         println!("{HELP}");
         return Ok(());
     };
+    stderr::show(level);
     worker::run(&settings, |address| {
         println!("listening on http://{address}");
+        // At once, also where it is piped. Nobody may be there to read it.
+        let _ = std::io::stdout().flush();
     })
 }
 
-fn settings(mut args: impl Iterator<Item = String>) -> anyhow::Result<Option<Settings>> {
+fn settings(
+    mut args: impl Iterator<Item = String>,
+) -> anyhow::Result<Option<(Settings, log::LevelFilter)>> {
     let mut settings = Settings::default();
+    let mut level = log::LevelFilter::Info;
     while let Some(arg) = args.next() {
         if arg == "--help" {
             return Ok(None);
@@ -62,17 +107,29 @@ fn settings(mut args: impl Iterator<Item = String>) -> anyhow::Result<Option<Set
         let value = args
             .next()
             .with_context(|| format!("{arg} needs a value"))?;
+        let wrong = || format!("{arg} {value:?} cannot be right");
+        let seconds = || -> anyhow::Result<Duration> {
+            let seconds = value.parse().with_context(wrong)?;
+            Duration::try_from_secs_f64(seconds).with_context(wrong)
+        };
         match arg.as_str() {
             "--assignment" => settings.assignment = value,
             "--data-dir" => settings.data_dir = value.into(),
             "--listen" => settings.listen = value,
-            "--every" => settings.every = Duration::try_from_secs_f64(value.parse()?)?,
+            "--every" => settings.every = seconds()?,
+            "--stale" => settings.stale = seconds()?,
             "--serve-files" => settings.serve_files.push(PathBuf::from(value)),
+            "--max-bytes" => settings.max_bytes = Some(value.parse().with_context(wrong)?),
+            "--query-threads" => settings.query_threads = value.parse().with_context(wrong)?,
+            "--connections" => settings.limits.connections = value.parse().with_context(wrong)?,
+            "--within" => settings.limits.answer_within = seconds()?,
+            "--grace" => settings.limits.grace = seconds()?,
+            "--log" => level = value.parse().with_context(wrong)?,
             _ => bail!("unknown argument {arg}; try --help"),
         }
     }
     if settings.assignment.is_empty() {
         bail!("--assignment is missing; try --help");
     }
-    Ok(Some(settings))
+    Ok(Some((settings, level)))
 }
