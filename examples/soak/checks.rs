@@ -1,9 +1,11 @@
 //! What a calm worker, and one that ended, may have.
 
+use std::path::Path;
+
 use anyhow::{Context, ensure};
 
 use crate::process::Footprint;
-use crate::words::{Accounts, Calm, Ended};
+use crate::words::{Accounts, Ended};
 use crate::worker::{EXECUTOR_THREADS, QUERY_THREADS, SLOTS, is_timer};
 
 /// Threads of the blocking pool beyond the slots.
@@ -20,9 +22,24 @@ const CONNECTIONS_PER_SLOT: usize = 3;
 const GROWTH: f64 = 1.10;
 const GROWTH_BYTES: u64 = 12 << 20;
 
+/// What a manager has open while nothing is under way, besides connections: its locks and directories.
+const OWN_HANDLES: [&str; 7] = [
+    "",
+    "",
+    "_lock",
+    "_quarantine",
+    "_staging",
+    "_tombstones",
+    "_trash",
+];
+
 /// Threads by name, none of them unknown, none too many. Handles: connections are bounded; of anything
-/// else there are as many as there were at the first calm moment of this worker.
-pub(crate) fn threads_and_handles(calm: &Footprint, first: &Footprint) -> anyhow::Result<()> {
+/// else there is what was there before the manager was opened, and the manager's own.
+pub(crate) fn threads_and_handles(
+    calm: &Footprint,
+    before: &Footprint,
+    data_dir: &Path,
+) -> anyhow::Result<()> {
     let own = format!("{:?}", calm.threads);
     let count = |of: &dyn Fn(&str) -> bool| calm.threads.iter().filter(|name| of(name)).count();
     let timers = count(&is_timer);
@@ -48,13 +65,15 @@ pub(crate) fn threads_and_handles(calm: &Footprint, first: &Footprint) -> anyhow
         "{sockets} connections: {:?}",
         calm.handles
     );
+    let mut allowed = before.files();
+    let own = |name: &&str| data_dir.join(name).to_string_lossy().into_owned();
+    let own: Vec<String> = OWN_HANDLES.iter().map(own).collect();
+    allowed.extend(own.iter().map(|path| path.trim_end_matches('/')));
+    allowed.sort_unstable();
+    let files = calm.files();
     ensure!(
-        calm.files().len() == first.files().len(),
-        "{} handles that are no connections, and there were {}: {:?}, and there were {:?}",
-        calm.files().len(),
-        first.files().len(),
-        calm.files(),
-        first.files(),
+        files == allowed,
+        "handles that are no connections: {files:?}, allowed are {allowed:?}"
     );
     Ok(())
 }
@@ -79,20 +98,13 @@ pub(crate) fn mib(bytes: u64) -> f64 {
 /// What one subscriber was told or told to have missed, the other one was, too. They do not subscribe
 /// in the same instant, so it is what came between two calm moments that counts.
 pub(crate) fn events(later: &Accounts, earlier: &Accounts) -> anyhow::Result<()> {
-    let quick = (later.received + later.missed) - (earlier.received + earlier.missed);
-    let slow =
-        (later.slow_received + later.slow_missed) - (earlier.slow_received + earlier.slow_missed);
+    let quick = later.quick.total() - earlier.quick.total();
+    let slow = later.slow.total() - earlier.slow.total();
     ensure!(
         quick == slow,
         "{quick} events for one subscriber, {slow} for another: {earlier:?}, then {later:?}"
     );
     Ok(())
-}
-
-/// One calm moment after another one of the same worker.
-pub(crate) fn calm_after(calm: &Calm, first: &Calm, last: &Calm) -> anyhow::Result<()> {
-    threads_and_handles(&calm.footprint, &first.footprint)?;
-    events(&calm.events, &last.events)
 }
 
 /// After the shutdown: everything is as before the manager was opened.

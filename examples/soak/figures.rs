@@ -88,15 +88,20 @@ impl Report {
         self.now = progress;
     }
 
-    pub(crate) fn calm(&mut self, calm: &Calm) {
+    pub(crate) fn calm(&mut self, step: u32, calm: &Calm) {
+        println!(
+            "{step:5} s  calm after {:.1} s, {:.0} MiB",
+            calm.took_ms as f64 / 1e3,
+            mib(calm.footprint.rss_bytes)
+        );
         self.calm_rss_bytes.push(calm.footprint.rss_bytes);
         self.calm_ms.push(calm.took_ms);
         self.calm_threads.push(calm.footprint.threads.len());
         self.calm_handles.push(calm.footprint.handles.len());
         self.events = (
-            calm.events.received,
-            calm.events.missed,
-            calm.events.slow_missed,
+            calm.events.quick.received(),
+            calm.events.quick.missed,
+            calm.events.slow.missed,
         );
         self.now = calm.progress.clone();
     }
@@ -139,36 +144,99 @@ impl fmt::Display for Report {
         let seconds = (Duration::from_secs(u64::from(self.steps)) + self.filled).as_secs_f64()
             + self.calm_ms.iter().skip(1).sum::<u64>() as f64 / 1e3;
         let list = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
-        let memory = list(&mut self.calm_rss_bytes.iter().map(|rss| format!("{:.0}", mib(*rss))));
-        let calm = list(&mut self.calm_ms.iter().map(|ms| format!("{:.1}", *ms as f64 / 1e3)));
+        let memory = list(
+            &mut self
+                .calm_rss_bytes
+                .iter()
+                .map(|rss| format!("{:.0}", mib(*rss))),
+        );
+        let calm = list(
+            &mut self
+                .calm_ms
+                .iter()
+                .map(|ms| format!("{:.1}", *ms as f64 / 1e3)),
+        );
         let threads = list(&mut self.calm_threads.iter().map(usize::to_string));
         let handles = list(&mut self.calm_handles.iter().map(usize::to_string));
         let (received, missed, slow_missed) = self.events;
         let lock = 100.0 * sum.lock_over_1_ms as f64 / sum.lock_holds.max(1) as f64;
         writeln!(f, "| | |\n| --- | ---: |")?;
         for (what, figure) in [
-            ("chunks downloaded", format!("{}, {:.0}/s", sum.downloaded_chunks, sum.downloaded_chunks as f64 / seconds)),
-            ("bytes downloaded", format!("{:.0} MiB, {:.1} MiB/s", mib(sum.downloaded_bytes), mib(sum.downloaded_bytes) / seconds)),
+            (
+                "chunks downloaded",
+                format!(
+                    "{}, {:.0}/s",
+                    sum.downloaded_chunks,
+                    sum.downloaded_chunks as f64 / seconds
+                ),
+            ),
+            (
+                "bytes downloaded",
+                format!(
+                    "{:.0} MiB, {:.1} MiB/s",
+                    mib(sum.downloaded_bytes),
+                    mib(sum.downloaded_bytes) / seconds
+                ),
+            ),
             ("chunks removed", sum.removed_chunks.to_string()),
-            ("until the first assignment was reached, s", format!("{:.1}", self.filled.as_secs_f64())),
+            (
+                "until the first assignment was reached, s",
+                format!("{:.1}", self.filled.as_secs_f64()),
+            ),
             ("until it was calm, s", calm),
-            ("`find_chunk`: p50, p99, p99.9, µs", quantiles(&sum.queries.find_chunk)),
-            ("`find_range`: p50, p99, p99.9, µs", quantiles(&sum.queries.find_range)),
-            ("`stats`: p50, p99, p99.9, µs", quantiles(&sum.queries.stats)),
-            ("chunks read by queries; after they were deleted", format!("{}; {}", sum.queries.checked_chunks, sum.queries.checked_late)),
+            (
+                "`find_chunk`: p50, p99, p99.9, µs",
+                quantiles(&sum.queries.find_chunk),
+            ),
+            (
+                "`find_range`: p50, p99, p99.9, µs",
+                quantiles(&sum.queries.find_range),
+            ),
+            (
+                "`stats`: p50, p99, p99.9, µs",
+                quantiles(&sum.queries.stats),
+            ),
+            (
+                "chunks read by queries; after they were deleted",
+                format!(
+                    "{}; {}",
+                    sum.queries.checked_chunks, sum.queries.checked_late
+                ),
+            ),
             ("planner's lock held over 1 ms, %", format!("{lock:.4}")),
             ("chunks read by the scrub", sum.scrubbed_chunks.to_string()),
             ("kills", self.kills.to_string()),
-            ("start after it, ms; chunks found", format!("{}; {}", self.reopened_ms, self.reopened_chunks)),
-            ("requests; answered wrongly", format!("{}; {}", self.requests, self.fault_count)),
+            (
+                "start after it, ms; chunks found",
+                format!("{}; {}", self.reopened_ms, self.reopened_chunks),
+            ),
+            (
+                "requests; answered wrongly",
+                format!("{}; {}", self.requests, self.fault_count),
+            ),
             ("of which", self.faults.clone()),
             ("attempts that failed", sum.failed_attempts.to_string()),
-            ("events of the second worker; missed; missed by the slow one", format!("{received}; {missed}; {slow_missed}")),
+            (
+                "events of the second worker; missed; missed by the slow one",
+                format!("{received}; {missed}; {slow_missed}"),
+            ),
             ("memory in calm moments, MiB", memory),
-            ("peak memory, MiB", format!("{:.0}", mib(self.peak_rss_bytes))),
-            ("threads: most; in calm moments", format!("{}; {threads}", self.most_threads)),
-            ("handles: most; in calm moments", format!("{}; {handles}", self.most_handles)),
-            ("tasks of the second worker, all ended", self.tasks.to_string()),
+            (
+                "peak memory, MiB",
+                format!("{:.0}", mib(self.peak_rss_bytes)),
+            ),
+            (
+                "threads: most; in calm moments",
+                format!("{}; {threads}", self.most_threads),
+            ),
+            (
+                "handles: most; in calm moments",
+                format!("{}; {handles}", self.most_handles),
+            ),
+            (
+                "tasks of the second worker, all ended",
+                self.tasks.to_string(),
+            ),
             ("shutdown, ms", self.shutdown_ms.to_string()),
         ] {
             writeln!(f, "| {what} | {figure} |")?;

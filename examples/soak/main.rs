@@ -81,9 +81,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 seconds,
                 ..
             } = options;
-            eprintln!(
-                "              again: --seed {seed} --chunks {chunks} --seconds {seconds}"
-            );
+            eprintln!("              again: --seed {seed} --chunks {chunks} --seconds {seconds}");
             Ok(ExitCode::FAILURE)
         }
     }

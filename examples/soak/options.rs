@@ -67,8 +67,8 @@ impl Options {
                     options.faults = value()?.parse::<f64>().context("--faults")? / 100.0;
                 }
                 "--durability" => {
-                    options.durability = serde_json::from_value(value()?.as_str().into())
-                        .context("--durability")?;
+                    options.durability =
+                        serde_json::from_value(value()?.as_str().into()).context("--durability")?;
                 }
                 "--dir" => options.dir = value()?.into(),
                 _ => bail!("unknown argument {argument}; try --help"),

@@ -335,10 +335,7 @@ fn send(mut stream: &TcpStream, head: &str, len: usize, body: &[u8]) -> io::Resu
 }
 
 fn send_empty(mut stream: &TcpStream, head: &str, more: &str) -> io::Result<Sent> {
-    write!(
-        stream,
-        "HTTP/1.1 {head}\r\n{more}Content-Length: 0\r\n\r\n"
-    )?;
+    write!(stream, "HTTP/1.1 {head}\r\n{more}Content-Length: 0\r\n\r\n")?;
     Ok(Sent {
         bytes: 0,
         go_on: true,

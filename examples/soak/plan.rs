@@ -92,9 +92,4 @@ impl Plan {
     pub(crate) fn all(&self) -> impl Iterator<Item = Content> {
         (0..self.pool()).filter_map(|n| self.wanted(n))
     }
-
-    /// Some number that is not wanted.
-    pub(crate) fn unwanted(&self, random: &mut fastrand::Rng) -> Option<u32> {
-        random.choice(&self.outside).copied()
-    }
 }

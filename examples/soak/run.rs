@@ -14,6 +14,7 @@ use crate::options::Options;
 use crate::origin::Origin;
 use crate::plan::Plan;
 use crate::pool;
+use crate::process::Footprint;
 use crate::words::{Calm, Command, Opened, Orders, Progress, Word};
 
 /// How long anything may take that has to happen. Long, since it is only reached when it does not.
@@ -74,6 +75,8 @@ struct Soak {
     origin: Origin,
     plan: Plan,
     worker: Worker,
+    /// What it had before it opened the directory.
+    before: Footprint,
     /// Calm moments of this worker, each with what was wanted then.
     calm: Vec<(Calm, Plan)>,
     limited: Option<Limited>,
@@ -101,6 +104,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         _place: place,
         origin,
         worker,
+        before: opened.before,
         calm: Vec::new(),
         limited: None,
         report: Report::default(),
@@ -212,12 +216,12 @@ impl Soak {
             "nobody damaged anything: {:?}",
             calm.progress.figures
         );
-        if let (Some((first, _)), Some((last, _))) = (self.calm.first(), self.calm.last()) {
-            checks::calm_after(&calm, first, last)?;
-        } else {
-            checks::threads_and_handles(&calm.footprint, &calm.footprint)?;
+        let (footprint, data_dir) = (&calm.footprint, &self.orders.data_dir);
+        checks::threads_and_handles(footprint, &self.before, data_dir)?;
+        if let Some((last, _)) = self.calm.last() {
+            checks::events(&calm.events, &last.events)?;
         }
-        self.report.calm(&calm);
+        self.report.calm(self.plan.step(), &calm);
         self.calm.push((calm, self.plan.clone()));
         Ok(())
     }
@@ -249,6 +253,7 @@ impl Soak {
         let disk = self.look_after_kill()?;
         let (worker, opened) = Worker::start(&self.orders)?;
         self.worker = worker;
+        self.before = opened.before.clone();
         self.expect_all_back(&disk, &opened)?;
         let limit = self.limited.take().map(|limited| limited.bytes_per_second);
         self.progress(&Command::Bandwidth(limit))?;

@@ -152,15 +152,30 @@ pub(crate) struct Calm {
     pub(crate) took_ms: u64,
 }
 
-/// What was told to the subscribers since the worker began.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+/// What the subscribers were told since the worker began.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Accounts {
-    /// To the quick one.
-    pub(crate) received: u64,
+    pub(crate) quick: Account,
+    pub(crate) slow: Account,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// By kind.
+    pub(crate) received: BTreeMap<String, u64>,
+    /// As `Lagged` said.
     pub(crate) missed: u64,
-    /// To the slow one.
-    pub(crate) slow_received: u64,
-    pub(crate) slow_missed: u64,
+}
+
+impl Account {
+    pub(crate) fn received(&self) -> u64 {
+        self.received.values().sum()
+    }
+
+    /// All that there were.
+    pub(crate) fn total(&self) -> u64 {
+        self.received() + self.missed
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ impl Worker {
         let began = Instant::now();
         let deadline = began + Duration::from_millis(self.orders.patience_ms);
         self.scene.set_mood(Mood::Rest);
+        self.scene.manager.set_scrub_rate(None)?;
         let rest = self.scene.wait_for_rest(QUERY_THREADS, deadline);
         ensure!(rest, "a query does not come to an end");
         self.wait_until_reached(deadline)?;
@@ -29,7 +30,7 @@ impl Worker {
         let (events, told) = self.listeners.hear_out(deadline)?;
         let visible = visible(&self.scene.manager)?;
         // What was missed may have been about any chunk.
-        if events.missed == self.missed {
+        if events.quick.missed == self.missed {
             let wrong: Vec<u32> = told
                 .iter()
                 .filter(|n| !visible.contains_key(n))
@@ -42,11 +43,11 @@ impl Worker {
                 "what is visible is not what events say: chunks {wrong:?}"
             );
         }
-        self.missed = events.missed;
+        self.missed = events.quick.missed;
         self.listeners.begin_with(visible.keys().copied());
         Ok(Calm {
             visible,
-            footprint: Footprint::look()?,
+            footprint: self.quiet_footprint()?,
             progress: self.progress()?,
             events,
             took_ms,
@@ -80,12 +81,27 @@ impl Worker {
         }
     }
 
+    /// What the process has once the scrub has given back what it read, or after a second.
+    fn quiet_footprint(&self) -> anyhow::Result<Footprint> {
+        let began = Instant::now();
+        loop {
+            let now = Footprint::look()?;
+            let open = now.handles.iter();
+            let in_chunk = open.filter(|link| link.contains("/dataset_id=")).count();
+            if in_chunk == 0 || began.elapsed() > Duration::from_secs(1) {
+                return Ok(now);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Every call's; and the assignment, said once more, is reached.
     fn expect_tasks_to_end(&mut self, deadline: Instant) -> anyhow::Result<()> {
         let left = || deadline.saturating_duration_since(Instant::now());
         for task in &self.tasks {
             let ended = task.wait_timeout(left());
-            ended.with_context(|| format!("a task does not end: {task:?}"))?;
+            // How it ended says what was superseded, and what failed twice.
+            let _ = ended.with_context(|| format!("a task does not end: {task:?}"))?;
         }
         self.forget_ended_tasks();
         let plan = self.scene.plan();

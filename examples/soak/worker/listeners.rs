@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::broken;
 use crate::pool;
-use crate::words::Accounts;
+use crate::words::{Account, Accounts};
 
 /// Nothing came for so long: the queue is empty.
 const QUIET: Duration = Duration::from_millis(50);
@@ -40,8 +40,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    received: u64,
-    missed: u64,
+    account: Account,
     /// How often the queue was found empty.
     quiet: u64,
     visible: BTreeSet<u32>,
@@ -65,16 +64,18 @@ impl Listeners {
     /// What both were told, once they heard all of it; and what is visible by that.
     pub(super) fn hear_out(&self, deadline: Instant) -> anyhow::Result<(Accounts, BTreeSet<u32>)> {
         self.slow.shared.dawdles.store(false, Ordering::SeqCst);
-        let (received, missed, visible) = self.quick.hear_out(deadline)?;
-        let (slow_received, slow_missed, _) = self.slow.hear_out(deadline)?;
-        self.slow.shared.dawdles.store(true, Ordering::SeqCst);
-        let accounts = Accounts {
-            received,
-            missed,
-            slow_received,
-            slow_missed,
-        };
-        Ok((accounts, visible))
+        let (mut quick, _) = self.quick.hear_out(deadline)?;
+        loop {
+            let (slow, _) = self.slow.hear_out(deadline)?;
+            let before = quick.total();
+            let visible;
+            (quick, visible) = self.quick.hear_out(deadline)?;
+            // Nothing came while the slow one was asked.
+            if quick.total() == before {
+                self.slow.shared.dawdles.store(true, Ordering::SeqCst);
+                return Ok((Accounts { quick, slow }, visible));
+            }
+        }
     }
 
     /// The manager is shut down, so both end.
@@ -98,14 +99,14 @@ impl Listener {
         Listener { shared, thread }
     }
 
-    fn hear_out(&self, deadline: Instant) -> anyhow::Result<(u64, u64, BTreeSet<u32>)> {
+    fn hear_out(&self, deadline: Instant) -> anyhow::Result<(Account, BTreeSet<u32>)> {
         let mut state = self.shared.state.lock();
         // The second time from now on was found empty after now.
         let enough = state.quiet + 2;
         let quiet = &self.shared.quiet;
         let wait = quiet.wait_while_until(&mut state, |state| state.quiet < enough, deadline);
         ensure!(!wait.timed_out(), "events do not come to an end");
-        Ok((state.received, state.missed, state.visible.clone()))
+        Ok((state.account.clone(), state.visible.clone()))
     }
 }
 
@@ -129,12 +130,12 @@ impl Shared {
 
     fn hear(&self, event: &Event) {
         let mut state = self.state.lock();
-        state.received += 1;
+        if let Event::Lagged { missed, .. } = event {
+            state.account.missed += missed;
+            return;
+        }
+        *state.account.received.entry(name(event)).or_default() += 1;
         match event {
-            Event::Lagged { missed, .. } => {
-                state.received -= 1;
-                state.missed += missed;
-            }
             Event::Available { chunk_id, .. } => {
                 state.visible.insert(pool::number(chunk_id));
             }
@@ -147,10 +148,17 @@ impl Shared {
             | Event::Unreadable { .. }
             | Event::LedgerOff { .. }
             | Event::SpaceShort { .. }
-            | Event::DiskTrouble { .. } => {
-                broken(&format!("nothing is wrong with the disk, and yet: {event:?}"))
-            }
+            | Event::DiskTrouble { .. } => broken(&format!(
+                "nothing is wrong with the disk, and yet: {event:?}"
+            )),
             _ => {}
         }
     }
+}
+
+/// What kind of event it is.
+fn name(event: &Event) -> String {
+    let text = format!("{event:?}");
+    let end = text.find(|letter: char| !letter.is_alphanumeric());
+    text[..end.unwrap_or(text.len())].to_owned()
 }

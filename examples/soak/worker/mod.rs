@@ -19,8 +19,8 @@ use crate::pool::{self, Content};
 use crate::process::Footprint;
 use crate::words::{Command, Ended, Figures, Opened, Orders, Progress, Word};
 use listeners::Listeners;
-use scene::{Mood, Scene};
 pub(crate) use scene::is_timer;
+use scene::{Mood, Scene};
 
 /// What the scheduler may hold against the threads and handles of a calm worker.
 pub(crate) const SLOTS: usize = 16;
@@ -95,6 +95,8 @@ fn work(orders: &str) -> anyhow::Result<()> {
             }
             Command::Calm => say(&Word::Calm(Box::new(worker.calm()?)))?,
             Command::GoOn => {
+                let manager = &worker.scene.manager;
+                manager.set_scrub_rate(Some(SCRUB_BYTES_PER_SECOND))?;
                 worker.scene.set_mood(Mood::Busy);
                 say(&Word::Done)?;
             }

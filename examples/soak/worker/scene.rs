@@ -94,7 +94,8 @@ impl Scene {
         let mut mood = self.mood.lock();
         mood.1 += 1;
         self.changed.notify_all();
-        self.changed.wait_while(&mut mood, |mood| mood.0 == Mood::Rest);
+        self.changed
+            .wait_while(&mut mood, |mood| mood.0 == Mood::Rest);
     }
 
     /// Whether so many rest, in time.
