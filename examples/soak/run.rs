@@ -43,7 +43,7 @@ enum Act {
 }
 
 /// When, as a part of the time. The two halves, one of each worker, are alike.
-const ACTS: [(f64, Act); 14] = [
+const ACTS: [(f64, Act); 13] = [
     (0.08, Act::Limit(Some(3 * MIB))),
     (0.13, Act::Limit(Some(6 * MIB))),
     (0.17, Act::Limit(None)),
@@ -57,7 +57,6 @@ const ACTS: [(f64, Act); 14] = [
     (0.80, Act::Down(true)),
     (0.86, Act::Down(false)),
     (0.92, Act::CalmAndFlat),
-    (1.0, Act::CalmAndFlat),
 ];
 
 /// A limit, since when it holds, and what had arrived then.
@@ -305,6 +304,7 @@ impl Soak {
     fn end(mut self) -> anyhow::Result<Report> {
         self.origin.set_faulty(false);
         self.calm()?;
+        self.expect_flat_memory()?;
         let ended = match self.worker.ask(&Command::Finish)? {
             Word::Ended(ended) => *ended,
             other => bail!("the worker says {other:?}"),

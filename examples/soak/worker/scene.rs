@@ -23,6 +23,13 @@ pub(super) enum Mood {
     End,
 }
 
+struct Moods {
+    now: Mood,
+    /// How often it changed: who comes late to a rest that is over rests in the next one.
+    changes: u64,
+    resting: usize,
+}
+
 pub(super) struct Scene {
     pub(super) manager: DataManagerImpl,
     pub(super) find_chunk: Histogram,
@@ -33,7 +40,7 @@ pub(super) struct Scene {
     /// Odd while what is wanted changes, and until it is known for the first time.
     epoch: AtomicU64,
     plan: Mutex<Arc<Plan>>,
-    mood: Mutex<(Mood, usize)>,
+    mood: Mutex<Moods>,
     /// The mood changed, or one more rests.
     changed: Condvar,
 }
@@ -49,7 +56,11 @@ impl Scene {
             checked_late: AtomicU64::default(),
             epoch: AtomicU64::new(1),
             plan: Mutex::new(Arc::new(plan)),
-            mood: Mutex::new((Mood::Busy, 0)),
+            mood: Mutex::new(Moods {
+                now: Mood::Busy,
+                changes: 0,
+                resting: 0,
+            }),
             changed: Condvar::new(),
         }
     }
@@ -80,28 +91,34 @@ impl Scene {
     }
 
     pub(super) fn mood(&self) -> Mood {
-        self.mood.lock().0
+        self.mood.lock().now
     }
 
     pub(super) fn set_mood(&self, new: Mood) {
         let mut mood = self.mood.lock();
-        *mood = (new, 0);
+        mood.now = new;
+        mood.changes += 1;
+        mood.resting = 0;
         self.changed.notify_all();
     }
 
-    /// One of the queries rests, until it is to do something else.
+    /// One of the queries rests, until the mood changes.
     pub(super) fn rest(&self) {
         let mut mood = self.mood.lock();
-        mood.1 += 1;
+        if mood.now != Mood::Rest {
+            return;
+        }
+        mood.resting += 1;
         self.changed.notify_all();
-        self.changed
-            .wait_while(&mut mood, |mood| mood.0 == Mood::Rest);
+        let changes = mood.changes;
+        let same = |mood: &mut Moods| mood.changes == changes;
+        self.changed.wait_while(&mut mood, same);
     }
 
     /// Whether so many rest, in time.
     pub(super) fn wait_for_rest(&self, count: usize, deadline: Instant) -> bool {
         let mut mood = self.mood.lock();
-        let waits = |mood: &mut (Mood, usize)| mood.1 < count;
+        let waits = |mood: &mut Moods| mood.resting < count;
         let wait = self.changed.wait_while_until(&mut mood, waits, deadline);
         !wait.timed_out()
     }
