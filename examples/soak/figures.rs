@@ -13,8 +13,7 @@ use crate::words::{Calm, Ended, Figures, Opened, Progress, Queries};
 pub(crate) struct Report {
     /// Until the first assignment was reached.
     pub(crate) filled: Duration,
-    /// Steps that took longer than their time, calm moments among them.
-    pub(crate) late_steps: u32,
+    longest_assignment: Duration,
     steps: u32,
     /// Of the workers before, and what this one said last.
     before: Sum,
@@ -36,7 +35,6 @@ pub(crate) struct Report {
     faults: String,
     fault_count: u64,
     requests: u64,
-    sent_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +78,8 @@ impl Sum {
 }
 
 impl Report {
-    pub(crate) fn note(&mut self, progress: Progress) {
+    pub(crate) fn note(&mut self, progress: Progress, took: Duration) {
+        self.longest_assignment = self.longest_assignment.max(took);
         self.steps += 1;
         self.peak_rss_bytes = self.peak_rss_bytes.max(progress.peak_rss_bytes);
         self.most_threads = self.most_threads.max(progress.threads);
@@ -121,7 +120,6 @@ impl Report {
         self.faults = origin.tally().to_string();
         self.fault_count = origin.tally().total();
         self.requests = origin.requests();
-        self.sent_bytes = origin.sent_bytes();
     }
 
     /// A line of progress.
@@ -140,71 +138,75 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sum = &self.before;
-        let seconds = (Duration::from_secs(u64::from(self.steps)) + self.filled).as_secs_f64()
-            + self.calm_ms.iter().skip(1).sum::<u64>() as f64 / 1e3;
-        let list = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
-        let memory = list(
-            &mut self
-                .calm_rss_bytes
-                .iter()
-                .map(|rss| format!("{:.0}", mib(*rss))),
-        );
-        let calm = list(
-            &mut self
-                .calm_ms
-                .iter()
-                .map(|ms| format!("{:.1}", *ms as f64 / 1e3)),
-        );
-        let threads = list(&mut self.calm_threads.iter().map(usize::to_string));
-        let handles = list(&mut self.calm_handles.iter().map(usize::to_string));
-        let (received, missed, slow_missed) = self.events;
-        let lock = 100.0 * sum.lock_over_1_ms as f64 / sum.lock_holds.max(1) as f64;
         writeln!(f, "| | |\n| --- | ---: |")?;
-        for (what, figure) in [
+        let rows = [self.work(), self.queries(), self.trouble(), self.process()];
+        for (what, figure) in rows.iter().flatten() {
+            writeln!(f, "| {what} | {figure} |")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a row is about, and its figure.
+type Row = (&'static str, String);
+
+impl Report {
+    fn work(&self) -> Vec<Row> {
+        let sum = &self.before;
+        let waited: u64 = self.calm_ms.iter().skip(1).sum();
+        let steps = Duration::from_secs(u64::from(self.steps));
+        let seconds = (steps + self.filled + Duration::from_millis(waited)).as_secs_f64();
+        let (chunks, bytes) = (sum.downloaded_chunks, mib(sum.downloaded_bytes));
+        let calm = list(&self.calm_ms, |ms| format!("{:.1}", *ms as f64 / 1e3));
+        let filled = self.filled.as_secs_f64();
+        let longest = self.longest_assignment.as_millis();
+        vec![
             (
                 "chunks downloaded",
-                format!(
-                    "{}, {:.0}/s",
-                    sum.downloaded_chunks,
-                    sum.downloaded_chunks as f64 / seconds
-                ),
+                format!("{chunks}, {:.0}/s", chunks as f64 / seconds),
             ),
             (
                 "bytes downloaded",
-                format!(
-                    "{:.0} MiB, {:.1} MiB/s",
-                    mib(sum.downloaded_bytes),
-                    mib(sum.downloaded_bytes) / seconds
-                ),
+                format!("{bytes:.0} MiB, {:.1} MiB/s", bytes / seconds),
             ),
             ("chunks removed", sum.removed_chunks.to_string()),
             (
                 "until the first assignment was reached, s",
-                format!("{:.1}", self.filled.as_secs_f64()),
+                format!("{filled:.1}"),
             ),
-            ("until it was calm, s", calm),
+            ("from a call to calm, s", calm),
+            (
+                "longest step: `set_assignment` and 20 other calls, ms",
+                longest.to_string(),
+            ),
+        ]
+    }
+
+    fn queries(&self) -> Vec<Row> {
+        let (sum, queries) = (&self.before, &self.before.queries);
+        let lock = 100.0 * sum.lock_over_1_ms as f64 / sum.lock_holds.max(1) as f64;
+        let (read, late) = (queries.checked_chunks, queries.checked_late);
+        vec![
             (
                 "`find_chunk`: p50, p99, p99.9, µs",
-                quantiles(&sum.queries.find_chunk),
+                quantiles(&queries.find_chunk),
             ),
             (
                 "`find_range`: p50, p99, p99.9, µs",
-                quantiles(&sum.queries.find_range),
+                quantiles(&queries.find_range),
             ),
+            ("`stats`: p50, p99, p99.9, µs", quantiles(&queries.stats)),
             (
-                "`stats`: p50, p99, p99.9, µs",
-                quantiles(&sum.queries.stats),
-            ),
-            (
-                "chunks read by queries; after they were deleted",
-                format!(
-                    "{}; {}",
-                    sum.queries.checked_chunks, sum.queries.checked_late
-                ),
+                "chunks read by queries; of which deleted ones",
+                format!("{read}; {late}"),
             ),
             ("planner's lock held over 1 ms, %", format!("{lock:.4}")),
             ("chunks read by the scrub", sum.scrubbed_chunks.to_string()),
+        ]
+    }
+
+    fn trouble(&self) -> Vec<Row> {
+        vec![
             ("kills", self.kills.to_string()),
             (
                 "start after it, ms; chunks found",
@@ -215,34 +217,47 @@ impl fmt::Display for Report {
                 format!("{}; {}", self.requests, self.fault_count),
             ),
             ("of which", self.faults.clone()),
-            ("attempts that failed", sum.failed_attempts.to_string()),
             (
-                "events of the second worker; missed; missed by the slow one",
+                "attempts that failed",
+                self.before.failed_attempts.to_string(),
+            ),
+        ]
+    }
+
+    fn process(&self) -> Vec<Row> {
+        let (received, missed, slow_missed) = self.events;
+        let memory = list(&self.calm_rss_bytes, |rss| format!("{:.0}", mib(*rss)));
+        let threads = list(&self.calm_threads, usize::to_string);
+        let handles = list(&self.calm_handles, usize::to_string);
+        vec![
+            (
+                "events of the second worker; missed; missed by the slow subscriber",
                 format!("{received}; {missed}; {slow_missed}"),
-            ),
-            ("memory in calm moments, MiB", memory),
-            (
-                "peak memory, MiB",
-                format!("{:.0}", mib(self.peak_rss_bytes)),
-            ),
-            (
-                "threads: most; in calm moments",
-                format!("{}; {threads}", self.most_threads),
-            ),
-            (
-                "handles: most; in calm moments",
-                format!("{}; {handles}", self.most_handles),
             ),
             (
                 "tasks of the second worker, all ended",
                 self.tasks.to_string(),
             ),
+            ("memory in calm moments, MiB", memory),
+            (
+                "memory at the peak, MiB",
+                format!("{:.0}", mib(self.peak_rss_bytes)),
+            ),
+            (
+                "threads at the most; in calm moments",
+                format!("{}; {threads}", self.most_threads),
+            ),
+            (
+                "handles at the most; in calm moments",
+                format!("{}; {handles}", self.most_handles),
+            ),
             ("shutdown, ms", self.shutdown_ms.to_string()),
-        ] {
-            writeln!(f, "| {what} | {figure} |")?;
-        }
-        Ok(())
+        ]
     }
+}
+
+fn list<T>(values: &[T], text: impl Fn(&T) -> String) -> String {
+    values.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn quantiles(counts: &[u64]) -> String {

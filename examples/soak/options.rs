@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use data_manager::data_manager::Durability;
@@ -18,6 +19,8 @@ Options:
   --faults N    how many requests go wrong, in per cent [2]
   --durability LEVEL
                 full, or another of the library's levels [full]
+  --patience N  seconds for anything that has to happen; long, since it is only reached when it does
+                not [300]
   --dir D       where the data directory is made [the system's place for that]
   --help        print this
 
@@ -38,6 +41,7 @@ pub(crate) struct Options {
     /// The part of all requests that goes wrong.
     pub(crate) faults: f64,
     pub(crate) durability: Durability,
+    pub(crate) patience: Duration,
     pub(crate) dir: PathBuf,
 }
 
@@ -50,6 +54,7 @@ impl Options {
             seed: fastrand::u64(..1 << 32),
             faults: 0.02,
             durability: Durability::default(),
+            patience: Duration::from_secs(300),
             dir: std::env::temp_dir(),
         };
         let mut rest = arguments.iter();
@@ -69,6 +74,10 @@ impl Options {
                 "--durability" => {
                     options.durability =
                         serde_json::from_value(value()?.as_str().into()).context("--durability")?;
+                }
+                "--patience" => {
+                    let seconds = value()?.parse().context("--patience")?;
+                    options.patience = Duration::from_secs(seconds);
                 }
                 "--dir" => options.dir = value()?.into(),
                 _ => bail!("unknown argument {argument}; try --help"),

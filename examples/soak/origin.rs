@@ -34,8 +34,6 @@ struct Shared {
     connections: Mutex<Vec<Weak<TcpStream>>>,
     tally: Tally,
     requests: AtomicU64,
-    /// Of bodies.
-    sent_bytes: AtomicU64,
 }
 
 /// What matters of a request.
@@ -62,7 +60,6 @@ impl Origin {
             connections: Mutex::default(),
             tally: Tally::default(),
             requests: AtomicU64::default(),
-            sent_bytes: AtomicU64::default(),
         });
         let for_acceptor = shared.clone();
         let acceptor = std::thread::spawn(move || accept(&listener, &for_acceptor));
@@ -97,10 +94,6 @@ impl Origin {
 
     pub(crate) fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn sent_bytes(&self) -> u64 {
-        self.shared.sent_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -182,13 +175,9 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         let go_on = match parse_path(&request.path) {
             Some((content, file)) => {
                 let fault = shared.draw(content, file);
-                let answer = Answer::new(&request, content, file);
-                let sent = answer.send(stream, fault)?;
-                let sent_bytes = sent.bytes as u64;
-                shared.sent_bytes.fetch_add(sent_bytes, Ordering::Relaxed);
-                sent.go_on
+                Answer::new(&request, content, file).send(stream, fault)?
             }
-            None => send_empty(stream, "404 Not Found", "")?.go_on,
+            None => send_empty(stream, "404 Not Found", "")?,
         };
         if !go_on {
             break;
@@ -243,13 +232,6 @@ struct Answer {
     body: Option<Vec<u8>>,
 }
 
-/// What was sent.
-struct Sent {
-    bytes: usize,
-    /// Whether the connection may serve another request.
-    go_on: bool,
-}
-
 impl Answer {
     fn new(request: &Request, content: Content, file: u32) -> Answer {
         let tag = format!("\"{}-{}-{file}\"", content.n, content.revision);
@@ -277,69 +259,52 @@ impl Answer {
         }
     }
 
-    fn send(self, stream: &TcpStream, fault: Option<Fault>) -> io::Result<Sent> {
+    /// Whether the connection may serve another request.
+    fn send(self, stream: &TcpStream, fault: Option<Fault>) -> io::Result<bool> {
         let Some(mut body) = self.body else {
             return send_empty(stream, &self.head, "");
         };
         let len = body.len();
         let part = |bytes: &[u8]| send(stream, &self.head, len, bytes);
         match fault {
-            None => part(&body),
+            None => return part(&body),
             Some(Fault::Changed) => {
                 body[len / 2] ^= 1;
-                part(&body)
+                return part(&body);
             }
-            Some(Fault::WrongLength) => Ok(Sent {
-                go_on: false,
-                ..send(stream, &self.head, len + 1, &body)?
-            }),
-            Some(Fault::Cut) => Ok(Sent {
-                go_on: false,
-                ..part(&body[..len / 3])?
-            }),
+            Some(Fault::Error) => return send_empty(stream, "500 Internal Server Error", ""),
+            Some(Fault::Busy) => {
+                return send_empty(stream, "503 Service Unavailable", "Retry-After: 1\r\n");
+            }
+            Some(Fault::WrongLength) => _ = send(stream, &self.head, len + 1, &body)?,
+            Some(Fault::Cut) => _ = part(&body[..len / 3])?,
             Some(Fault::Stall) => {
-                let sent = part(&body[..len / 2])?;
+                part(&body[..len / 2])?;
                 wait_for_close(stream);
-                Ok(Sent {
-                    go_on: false,
-                    ..sent
-                })
             }
             Some(Fault::Reset) => {
                 // Half of them in the middle of the body.
-                let half = len.is_multiple_of(2).then(|| part(&body[..len / 2]));
-                let bytes = half.transpose()?.map_or(0, |sent| sent.bytes);
+                if len.is_multiple_of(2) {
+                    part(&body[..len / 2])?;
+                }
                 // Closing resets it, if nothing was said of an end before.
                 socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
-                Ok(Sent {
-                    bytes,
-                    go_on: false,
-                })
-            }
-            Some(Fault::Error) => send_empty(stream, "500 Internal Server Error", ""),
-            Some(Fault::Busy) => {
-                send_empty(stream, "503 Service Unavailable", "Retry-After: 1\r\n")
             }
         }
+        Ok(false)
     }
 }
 
-fn send(mut stream: &TcpStream, head: &str, len: usize, body: &[u8]) -> io::Result<Sent> {
+fn send(mut stream: &TcpStream, head: &str, len: usize, body: &[u8]) -> io::Result<bool> {
     let mut bytes = format!("HTTP/1.1 {head}\r\nContent-Length: {len}\r\n\r\n").into_bytes();
     bytes.extend_from_slice(body);
     stream.write_all(&bytes)?;
-    Ok(Sent {
-        bytes: body.len(),
-        go_on: true,
-    })
+    Ok(true)
 }
 
-fn send_empty(mut stream: &TcpStream, head: &str, more: &str) -> io::Result<Sent> {
+fn send_empty(mut stream: &TcpStream, head: &str, more: &str) -> io::Result<bool> {
     write!(stream, "HTTP/1.1 {head}\r\n{more}Content-Length: 0\r\n\r\n")?;
-    Ok(Sent {
-        bytes: 0,
-        go_on: true,
-    })
+    Ok(true)
 }
 
 fn wait_for_close(mut stream: &TcpStream) {

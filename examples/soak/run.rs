@@ -17,8 +17,6 @@ use crate::pool;
 use crate::process::Footprint;
 use crate::words::{Calm, Command, Opened, Orders, Progress, Word};
 
-/// How long anything may take that has to happen. Long, since it is only reached when it does not.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two changes of the assignment.
 const STEP: Duration = Duration::from_secs(1);
 /// Between two lines of progress, in steps.
@@ -92,7 +90,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         seed: options.seed,
         chunks: options.chunks,
         durability: options.durability,
-        patience_ms: u64::try_from(PATIENCE.as_millis())?,
+        patience_ms: u64::try_from(options.patience.as_millis())?,
     };
     let (worker, opened) = Worker::start(&orders)?;
     ensure!(opened.visible.is_empty(), "something is there already");
@@ -122,10 +120,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         if step.is_multiple_of(SAID) {
             soak.report.say(step);
         }
-        match next.checked_duration_since(Instant::now()) {
-            Some(left) => std::thread::sleep(left),
-            None => soak.report.late_steps += 1,
-        }
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     soak.end().context("at the end")
 }
@@ -142,8 +137,9 @@ impl Soak {
 
     fn assign(&mut self, step: u32) -> anyhow::Result<()> {
         self.plan.advance_to(step);
+        let began = Instant::now();
         let progress = self.progress(&Command::Assign(step))?;
-        self.report.note(progress);
+        self.report.note(progress, began.elapsed());
         Ok(())
     }
 
@@ -317,25 +313,26 @@ impl Soak {
             ended.shutdown_ms
         );
         self.report.ended(&ended, &self.origin);
-        succeed(&self.orders, &self.plan).context("a start after the end")?;
+        succeed(&self.orders, &self.plan, self.options.patience)
+            .context("a start after the end")?;
         Ok(self.report)
     }
 }
 
 /// Opens what the workers left, keeping nothing of broken downloads: then nothing at all is left over.
-fn succeed(orders: &Orders, plan: &Plan) -> anyhow::Result<()> {
+fn succeed(orders: &Orders, plan: &Plan, patience: Duration) -> anyhow::Result<()> {
     let manager = DataManagerImpl::builder()
         .data_dir(&orders.data_dir)
         .partials_max_bytes(0)
         .open()?;
-    ensure!(manager.wait_idle(PATIENCE), "it is not idle in time");
+    ensure!(manager.wait_idle(patience), "it is not idle in time");
     let mut listed: Vec<u32> = manager.list_chunks().iter().map(pool::number).collect();
     listed.sort_unstable();
     ensure!(
         plan.all().map(|content| content.n).eq(listed),
         "what is listed is not what was wanted"
     );
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         let disk = Disk::look(&orders.data_dir)?;
         if disk.staging.entries == 0 && disk.trash.entries == 0 {
@@ -349,7 +346,7 @@ fn succeed(orders: &Orders, plan: &Plan) -> anyhow::Result<()> {
         );
         std::thread::yield_now();
     }
-    manager.shutdown(PATIENCE)?;
+    manager.shutdown(patience)?;
     let disk = Disk::look(&orders.data_dir)?;
     disk.check_set(plan)?;
     disk.check_contents()
