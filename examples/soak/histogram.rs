@@ -21,7 +21,7 @@ impl Histogram {
     pub(crate) fn note(&self, took: Duration) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
         let power = ns.ilog2() as usize;
-        let step = ((ns as u128 * STEPS as u128) >> power) as usize - STEPS;
+        let step = ((u128::from(ns) * STEPS as u128) >> power) as usize - STEPS;
         let bucket = (power * STEPS + step).min(BUCKETS - 1);
         self.0[bucket].fetch_add(1, Ordering::Relaxed);
     }

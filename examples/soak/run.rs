@@ -24,15 +24,17 @@ const SAID: u32 = 5;
 /// What a shutdown with nothing under way may take.
 const SHUTDOWN_MS: u64 = 5_000;
 
-const MIB: u64 = 1 << 20;
+/// What a step brings, for each chunk that is wanted.
+const STEP_BYTES: f64 = 600.0;
 /// What may arrive beyond a limit on bandwidth, of what is measured over a second or more.
 const OVER_LIMIT: f64 = 1.05;
-const OVER_LIMIT_BYTES: f64 = (2 * MIB) as f64;
+const OVER_LIMIT_BYTES: f64 = 256.0 * 1024.0;
 
 /// Something that happens once.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    Limit(Option<u64>),
+    /// As a part of what is asked for.
+    Limit(Option<f64>),
     Calm,
     /// Calm, and memory is held against what it was at the calm moment before.
     CalmAndFlat,
@@ -42,14 +44,14 @@ enum Act {
 
 /// When, as a part of the time. The two halves, one of each worker, are alike.
 const ACTS: [(f64, Act); 13] = [
-    (0.08, Act::Limit(Some(3 * MIB))),
-    (0.13, Act::Limit(Some(6 * MIB))),
+    (0.08, Act::Limit(Some(0.25))),
+    (0.13, Act::Limit(Some(0.5))),
     (0.17, Act::Limit(None)),
     (0.25, Act::Calm),
     (0.42, Act::CalmAndFlat),
     (0.50, Act::Kill),
-    (0.58, Act::Limit(Some(6 * MIB))),
-    (0.63, Act::Limit(Some(2 * MIB))),
+    (0.58, Act::Limit(Some(0.5))),
+    (0.63, Act::Limit(Some(0.2))),
     (0.67, Act::Limit(None)),
     (0.75, Act::Calm),
     (0.80, Act::Down(true)),
@@ -152,7 +154,10 @@ impl Soak {
 
     fn act(&mut self, act: Act) -> anyhow::Result<()> {
         match act {
-            Act::Limit(limit) => self.limit(limit),
+            Act::Limit(part) => {
+                let demand = STEP_BYTES * f64::from(self.options.chunks);
+                self.limit(part.map(|part| (part * demand) as u64))
+            }
             Act::Calm => {
                 self.calm()?;
                 self.go_on()

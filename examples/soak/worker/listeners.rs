@@ -17,8 +17,8 @@ use crate::words::{Account, Accounts};
 
 /// Nothing came for so long: the queue is empty.
 const QUIET: Duration = Duration::from_millis(50);
-/// What the slow one does after each event.
-const DAWDLE: Duration = Duration::from_millis(1);
+/// What the slow one waits after each event, divided by the chunks: fewer of them make fewer events.
+const DAWDLE: Duration = Duration::from_secs(20);
 
 pub(super) struct Listeners {
     quick: Listener,
@@ -47,12 +47,12 @@ struct State {
 }
 
 impl Listeners {
-    pub(super) fn start(manager: &DataManagerImpl) -> Listeners {
+    pub(super) fn start(manager: &DataManagerImpl, chunks: u32) -> Listeners {
         // Both subscribe before anything is asked for.
         let (quick, slow) = (manager.events(), manager.events());
         Listeners {
-            quick: Listener::start(quick, false),
-            slow: Listener::start(slow, true),
+            quick: Listener::start(quick, Duration::ZERO),
+            slow: Listener::start(slow, DAWDLE / chunks),
         }
     }
 
@@ -89,13 +89,13 @@ impl Listeners {
 }
 
 impl Listener {
-    fn start(events: Events, dawdles: bool) -> Listener {
+    fn start(events: Events, dawdle: Duration) -> Listener {
         let shared = Arc::new(Shared {
-            dawdles: AtomicBool::new(dawdles),
+            dawdles: AtomicBool::new(!dawdle.is_zero()),
             ..Shared::default()
         });
         let for_thread = shared.clone();
-        let thread = std::thread::spawn(move || for_thread.listen(&events));
+        let thread = std::thread::spawn(move || for_thread.listen(&events, dawdle));
         Listener { shared, thread }
     }
 
@@ -111,7 +111,7 @@ impl Listener {
 }
 
 impl Shared {
-    fn listen(&self, events: &Events) {
+    fn listen(&self, events: &Events, dawdle: Duration) {
         loop {
             match events.recv_timeout(QUIET) {
                 Ok(event) => self.hear(&event),
@@ -123,7 +123,7 @@ impl Shared {
                 }
             }
             if self.dawdles.load(Ordering::SeqCst) {
-                std::thread::sleep(DAWDLE);
+                std::thread::sleep(dawdle);
             }
         }
     }

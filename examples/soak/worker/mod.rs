@@ -32,18 +32,17 @@ const SCRUB_BYTES_PER_SECOND: u64 = 4 << 20;
 /// A stall holds a slot for so long.
 const STALL: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
-/// Where a thousand chunks change in a second, some thousand events are told in it.
-const EVENT_QUEUE: usize = 16 * 1024;
+/// Events that wait for a subscriber, for each chunk that is wanted: what happens in two seconds, about.
+const EVENTS: f64 = 0.5;
 /// Single calls beside each assignment.
 const CALLS: usize = 20;
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// The child process.
-pub(crate) fn run(orders: &str) -> anyhow::Result<()> {
+pub(crate) fn run(orders: &str) {
     if let Err(error) = work(orders) {
         broken(&format!("{error:#}"));
     }
-    Ok(())
 }
 
 /// Says what did not hold, and ends the process. From any thread.
@@ -64,7 +63,7 @@ fn work(orders: &str) -> anyhow::Result<()> {
     let before = Footprint::look()?;
     let began = Instant::now();
     let manager = open(&orders)?;
-    let listeners = Listeners::start(&manager);
+    let listeners = Listeners::start(&manager, orders.chunks);
     let open_ms = u64::try_from(began.elapsed().as_millis())?;
     let visible = visible(&manager)?;
     listeners.begin_with(visible.keys().copied());
@@ -115,7 +114,7 @@ fn open(orders: &Orders) -> anyhow::Result<DataManagerImpl> {
         .stall_timeout(STALL)
         .first_backoff(Duration::from_millis(50))
         .longest_backoff(LONGEST_BACKOFF)
-        .event_queue(EVENT_QUEUE)
+        .event_queue((f64::from(orders.chunks) * EVENTS) as usize)
         .scrub_rate(SCRUB_BYTES_PER_SECOND)
         .open()?;
     Ok(manager)

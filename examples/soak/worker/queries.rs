@@ -95,17 +95,17 @@ impl Query {
             found == n,
             "block {block} of chunk {n} was found in {found}"
         );
-        self.take(guard, epoch)
+        self.take(&guard, epoch)
     }
 
     /// What a guard says has to be right; some are kept, and read.
-    fn take(&mut self, guard: ChunkGuard, epoch: Option<u64>) -> anyhow::Result<()> {
+    fn take(&mut self, guard: &ChunkGuard, epoch: Option<u64>) -> anyhow::Result<()> {
         let n = pool::number(guard.id());
         ensure!(
             *guard.dataset_id() == pool::dataset(n) && guard.block_range() == pool::blocks(n),
             "chunk {n} says that it is another one: {guard:?}"
         );
-        let content = content(&guard)?;
+        let content = content(guard)?;
         ensure!(
             self.scene.is_wanted_since(epoch, content) != Some(false),
             "{content:?} is shown, and is not wanted"
@@ -114,7 +114,7 @@ impl Query {
             return Ok(());
         }
         if self.random.bool() {
-            self.read(&guard, content)?;
+            self.read(guard, content)?;
         }
         let ms = match self.random.u32(..10) {
             0 => self.random.u64(500..3_000),
@@ -184,7 +184,7 @@ impl Query {
             let n = pool::number(guard.id());
             let block = guard.block_range().start;
             ensure!(pool::at(n, block) == Some(n), "chunk {n} is at {block}");
-            self.take(guard, epoch)?;
+            self.take(&guard, epoch)?;
         }
         Ok(())
     }
