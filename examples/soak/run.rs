@@ -15,7 +15,7 @@ use crate::origin::Origin;
 use crate::plan::Plan;
 use crate::pool;
 use crate::process::Footprint;
-use crate::words::{Calm, Command, Opened, Orders, Progress, Word};
+use crate::words::{Calm, Command, Opened, Orders, Word};
 
 /// Between two changes of the assignment.
 const STEP: Duration = Duration::from_secs(1);
@@ -25,10 +25,11 @@ const SAID: u32 = 5;
 const SHUTDOWN_MS: u64 = 5_000;
 
 /// What a step brings, for each chunk that is wanted.
-const STEP_BYTES: f64 = 600.0;
-/// What may arrive beyond a limit on bandwidth, of what is measured over a second or more.
+const STEP_BYTES: f64 = 1_000.0;
+/// What may arrive beyond a limit on bandwidth, of what is measured over a second or more. A read that had
+/// begun before the limit may bring a long file.
 const OVER_LIMIT: f64 = 1.05;
-const OVER_LIMIT_BYTES: f64 = 256.0 * 1024.0;
+const OVER_LIMIT_BYTES: f64 = 1024.0 * 1024.0;
 
 /// Something that happens once.
 #[derive(Clone, Copy, Debug)]
@@ -140,16 +141,12 @@ impl Soak {
     fn assign(&mut self, step: u32) -> anyhow::Result<()> {
         self.plan.advance_to(step);
         let began = Instant::now();
-        let progress = self.progress(&Command::Assign(step))?;
+        let progress = match self.worker.ask(&Command::Assign(step))? {
+            Word::Assigned(progress) => progress,
+            other => bail!("the worker says {other:?}"),
+        };
         self.report.note(progress, began.elapsed());
         Ok(())
-    }
-
-    fn progress(&mut self, command: &Command) -> anyhow::Result<Progress> {
-        match self.worker.ask(command)? {
-            Word::Assigned(progress) => Ok(progress),
-            other => bail!("the worker says {other:?}"),
-        }
     }
 
     fn act(&mut self, act: Act) -> anyhow::Result<()> {
@@ -178,16 +175,19 @@ impl Soak {
     /// Sets another limit; the one before has to have held.
     fn limit(&mut self, limit: Option<u64>) -> anyhow::Result<()> {
         let now = Instant::now();
-        let progress = self.progress(&Command::Bandwidth(limit))?;
-        let bytes = progress.figures.downloaded_bytes;
+        let (before, after) = match self.worker.ask(&Command::Bandwidth(limit))? {
+            Word::Limited { before, after } => (before, after),
+            other => bail!("the worker says {other:?}"),
+        };
         let since = limit.map(|bytes_per_second| Limited {
             bytes_per_second,
             since: now,
-            bytes,
+            bytes: after,
         });
-        if let Some(before) = std::mem::replace(&mut self.limited, since) {
-            let arrived = (bytes - before.bytes) as f64;
-            let earned = before.bytes_per_second as f64 * before.since.elapsed().as_secs_f64();
+        if let Some(limited) = std::mem::replace(&mut self.limited, since) {
+            let arrived = (before - limited.bytes) as f64;
+            let seconds = limited.since.elapsed().as_secs_f64();
+            let earned = limited.bytes_per_second as f64 * seconds;
             ensure!(
                 arrived <= earned * OVER_LIMIT + OVER_LIMIT_BYTES,
                 "{arrived} bytes came where {earned:.0} may"
@@ -255,8 +255,6 @@ impl Soak {
         self.worker = worker;
         self.before = opened.before.clone();
         self.expect_all_back(&disk, &opened)?;
-        let limit = self.limited.take().map(|limited| limited.bytes_per_second);
-        self.progress(&Command::Bandwidth(limit))?;
         self.report.killed(&opened);
         self.calm.clear();
         // The new worker knows nothing of what is wanted.

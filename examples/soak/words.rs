@@ -26,7 +26,7 @@ pub(crate) struct Orders {
 pub(crate) enum Command {
     /// The assignment of this step. Answer: `Assigned`.
     Assign(u32),
-    /// A limit on bandwidth, or none. Answer: `Done`.
+    /// A limit on bandwidth, or none. Answer: `Limited`.
     Bandwidth(Option<u64>),
     /// Queries rest and give back what they hold, everything is reached. Answer: `Calm`.
     Calm,
@@ -42,6 +42,11 @@ pub(crate) enum Word {
     /// It has opened the directory.
     Opened(Opened),
     Assigned(Progress),
+    /// Bytes that had arrived before the limit was another one, and after.
+    Limited {
+        before: u64,
+        after: u64,
+    },
     Calm(Box<Calm>),
     Done,
     Ended(Box<Ended>),

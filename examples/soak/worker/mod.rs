@@ -89,8 +89,12 @@ fn work(orders: &str) -> anyhow::Result<()> {
         match serde_json::from_str(&line?)? {
             Command::Assign(step) => say(&Word::Assigned(worker.assign(step)?))?,
             Command::Bandwidth(limit) => {
-                worker.scene.manager.set_bandwidth_limit(limit)?;
-                say(&Word::Assigned(worker.progress()?))?;
+                let manager = &worker.scene.manager;
+                let bytes = || manager.stats().totals.downloaded_bytes;
+                let before = bytes();
+                manager.set_bandwidth_limit(limit)?;
+                let after = bytes();
+                say(&Word::Limited { before, after })?;
             }
             Command::Calm => say(&Word::Calm(Box::new(worker.calm()?)))?,
             Command::GoOn => {
