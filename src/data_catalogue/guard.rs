@@ -9,18 +9,22 @@ use crate::data_chunk::{ChunkFile, ChunkId, DataChunkRef, DatasetId, hex_encode}
 
 /// What the catalogue holds of a chunk, and guards share. Whoever drops the last `Arc` of it lets
 /// the chunk go: what has to happen then is in the implementation's `Drop`, which may run on any
-/// thread, with locks held that this crate knows nothing of.
-pub(crate) trait Held: Send + Sync {
+/// thread, with locks held that this crate knows nothing of; it returns at once.
+///
+/// Nothing that these methods answer may change while the catalogue has it.
+pub trait Held: Send + Sync {
+    /// The chunk's id.
     fn id(&self) -> &ChunkId;
+    /// The dataset that it belongs to.
     fn dataset_id(&self) -> &DatasetId;
-    /// Half-open.
+    /// The blocks that it holds, half-open; at least one.
     fn block_range(&self) -> &Range<u64>;
     /// The chunk's directory.
     fn path(&self) -> &Path;
     /// In the order of their names.
     fn files(&self) -> &[ChunkFile];
     /// Somebody is handed a reference. Called without the catalogue's lock; returns at once.
-    fn found(&self);
+    fn found(&self) {}
 }
 
 impl fmt::Debug for dyn Held {

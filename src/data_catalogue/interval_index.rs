@@ -16,7 +16,7 @@ use self::node::Node;
 use crate::data_chunk::ChunkId;
 
 mod node;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 /// A map from `(start, id)` to a value, each with the half-open block range `start..end`.
@@ -57,7 +57,6 @@ impl<V> IntervalIndex<V> {
     }
 
     /// The number of entries.
-    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -91,7 +90,7 @@ impl<V> IntervalIndex<V> {
     }
 
     /// The value of the entry with this start and id.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn get(&self, start: u64, id: &ChunkId) -> Option<&V> {
         self.root.get(start, id)
     }
@@ -124,13 +123,34 @@ impl<V> IntervalIndex<V> {
         Covering { blocks, path }
     }
 
-    /// The parts of `blocks` that no entry covers, in order, each as long as it can be.
+    /// The same, from the first entry behind this key on, whether or not there is one with it: how a
+    /// long answer is taken in parts, none of which passes what was taken before.
+    pub(crate) fn covering_after(
+        &self,
+        blocks: Range<u64>,
+        (start, id): (u64, &ChunkId),
+    ) -> Covering<'_, V> {
+        let path = if blocks.is_empty() {
+            Vec::new()
+        } else {
+            self.root.path_behind(start, id)
+        };
+        Covering { blocks, path }
+    }
+
+    /// The parts of `blocks` that no entry covers, in order, each as long as it can be; at most `limit`
+    /// of them, which is at least one. If there may be more, also the block from which to ask for them.
     ///
     /// Costs O(log n) a part, however many entries lie between two parts.
-    pub(crate) fn missing(&self, blocks: Range<u64>) -> Vec<Range<u64>> {
+    pub(crate) fn missing(
+        &self,
+        blocks: Range<u64>,
+        limit: usize,
+    ) -> (Vec<Range<u64>>, Option<u64>) {
         let mut sweep = Sweep {
             reach: blocks.start,
             end: blocks.end,
+            limit,
             missing: Vec::new(),
         };
         sweep.visit(&self.root);
@@ -146,7 +166,7 @@ impl<V> IntervalIndex<V> {
     }
 
     /// All entries in block order.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn iter(&self) -> Covering<'_, V> {
         // Every range has a block, and the greatest block that one can have is `u64::MAX - 1`.
         self.covering(0..u64::MAX)
@@ -203,6 +223,8 @@ struct Sweep {
     reach: u64,
     /// Where the question ends.
     end: u64,
+    /// How many parts are enough.
+    limit: usize,
     missing: Vec<Range<u64>>,
 }
 
@@ -214,7 +236,7 @@ impl Sweep {
     /// exception on each level is the child that the end of the question cuts.
     fn visit<V>(&mut self, node: &Node<V>) {
         for (row, range) in node.ranges().iter().enumerate() {
-            if range.start >= self.end {
+            if range.start >= self.end || self.is_enough() {
                 break;
             }
             match node {
@@ -234,10 +256,17 @@ impl Sweep {
         self.reach = self.reach.max(range.end);
     }
 
-    fn finish(mut self) -> Vec<Range<u64>> {
+    fn is_enough(&self) -> bool {
+        self.missing.len() >= self.limit
+    }
+
+    fn finish(mut self) -> (Vec<Range<u64>>, Option<u64>) {
         if self.reach < self.end {
+            if self.is_enough() {
+                return (self.missing, Some(self.reach));
+            }
             self.missing.push(self.reach..self.end);
         }
-        self.missing
+        (self.missing, None)
     }
 }

@@ -6,21 +6,26 @@
 //! one reference while the chunk is visible, each guard holds one, and whoever drops the last
 //! one sets off the chunk's release.
 //!
+//! Whoever wants a registry of their own implements [`Held`] for what they keep.
+//!
 //! The catalogue does no IO, calls nobody while its lock is held, and knows neither disks nor
 //! tasks.
 
 mod guard;
 mod interval_index;
+#[cfg(all(test, loom))]
+mod models;
+mod summary;
+mod sync;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
-pub use guard::ChunkGuard;
-pub(crate) use guard::Held;
+pub use guard::{ChunkGuard, Held};
 use interval_index::IntervalIndex;
+pub use summary::DatasetSummary;
+use sync::RwLock;
 
 use crate::data_chunk::{ChunkId, DatasetId};
 
@@ -38,8 +43,8 @@ pub struct DataCatalogue {
 #[derive(Debug, Default)]
 struct Registry {
     by_id: BTreeMap<ChunkId, Arc<dyn Held>>,
-    /// No dataset without a chunk is in it.
-    datasets: HashMap<DatasetId, IntervalIndex<Arc<dyn Held>>>,
+    /// No dataset without a chunk is in it. Not a hash map, which moves all of them when it grows.
+    datasets: BTreeMap<DatasetId, IntervalIndex<Arc<dyn Held>>>,
 }
 
 /// A chunk on its way into an index.
@@ -82,8 +87,8 @@ impl DataCatalogue {
         found.map(ChunkGuard::new)
     }
 
-    /// What guards of this chunk hold, for whoever keeps it without having looked for it.
-    pub(crate) fn hold(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
+    /// What guards of this chunk hold, for whoever keeps it without having looked for it. O(log n).
+    pub fn hold(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
         self.registry.read().by_id.get(chunk_id).cloned()
     }
 
@@ -94,40 +99,84 @@ impl DataCatalogue {
     /// missing beside the chunks in it.
     pub fn cover(&self, dataset_id: &DatasetId, blocks: Range<u64>) -> RangeCover {
         let mut chunks: Vec<ChunkGuard> = Vec::new();
-        let mut from = blocks.start;
         loop {
-            let last = chunks
-                .last()
-                .map(|chunk| (chunk.block_range().start, *chunk.id()));
-            let slice: Vec<Arc<dyn Held>> = {
-                let registry = self.registry.read();
-                let covering = registry
-                    .datasets
-                    .get(dataset_id)
-                    .map(|index| index.covering(from..blocks.end));
-                // What overlaps the place to go on at, but was taken already, comes first.
-                let rest = covering.into_iter().flatten();
-                let rest = rest.skip_while(|(range, id, _)| Some((range.start, **id)) <= last);
-                rest.take(SLICE).map(|(_, _, held)| held.clone()).collect()
-            };
+            let slice = self.slice_of_cover(dataset_id, &blocks, chunks.last());
             let is_last = slice.len() < SLICE;
             chunks.extend(slice.into_iter().map(ChunkGuard::new));
             if is_last {
                 let missing = gaps(&chunks, blocks);
                 return RangeCover { chunks, missing };
             }
-            from = chunks
-                .last()
-                .map_or(from, |last| last.block_range().start.max(blocks.start));
         }
     }
 
+    /// What comes behind the last chunk of the slice before.
+    fn slice_of_cover(
+        &self,
+        dataset_id: &DatasetId,
+        blocks: &Range<u64>,
+        last: Option<&ChunkGuard>,
+    ) -> Vec<Arc<dyn Held>> {
+        let registry = self.registry.read();
+        let Some(index) = registry.datasets.get(dataset_id) else {
+            return Vec::new();
+        };
+        let rest = match last {
+            None => index.covering(blocks.clone()),
+            Some(last) => {
+                index.covering_after(blocks.clone(), (last.block_range().start, last.id()))
+            }
+        };
+        rest.take(SLICE).map(|(_, _, held)| held.clone()).collect()
+    }
+
     /// The parts of `blocks` that no visible chunk holds, in block order. O(log n) for each.
+    ///
+    /// Read in slices, as [`ids`](Self::ids) is: up to 1024 parts are how things were at one instant; of a
+    /// longer answer each 1024 are.
     pub fn missing(&self, dataset_id: &DatasetId, blocks: Range<u64>) -> Vec<Range<u64>> {
-        match self.registry.read().datasets.get(dataset_id) {
-            Some(index) => index.missing(blocks),
-            None => gaps(&[], blocks),
+        let mut missing: Vec<Range<u64>> = Vec::new();
+        let mut rest = blocks;
+        loop {
+            let (slice, more) = match self.registry.read().datasets.get(dataset_id) {
+                Some(index) => index.missing(rest.clone(), SLICE),
+                None => (gaps(&[], rest.clone()), None),
+            };
+            missing.extend(slice);
+            match more {
+                None => return missing,
+                Some(from) => rest.start = from,
+            }
         }
+    }
+
+    /// What is visible of each dataset that has a visible chunk, ascending by their ids. O(log n) for
+    /// each.
+    ///
+    /// Read in slices, as [`ids`](Self::ids) is.
+    pub fn datasets(&self) -> Vec<DatasetSummary> {
+        let mut datasets: Vec<DatasetSummary> = Vec::new();
+        loop {
+            let last = datasets.last().map(|last| last.dataset_id);
+            let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+            let before = datasets.len();
+            {
+                let registry = self.registry.read();
+                let rest = registry
+                    .datasets
+                    .range::<DatasetId, _>((from, Bound::Unbounded));
+                datasets.extend(rest.take(SLICE).filter_map(DatasetSummary::of));
+            }
+            if datasets.len() < before + SLICE {
+                return datasets;
+            }
+        }
+    }
+
+    /// What is visible of one dataset; `None` if nothing is. O(log n).
+    pub fn dataset(&self, dataset_id: &DatasetId) -> Option<DatasetSummary> {
+        let registry = self.registry.read();
+        DatasetSummary::of(registry.datasets.get_key_value(dataset_id)?)
     }
 
     /// The ids of all visible chunks, ascending.
@@ -167,8 +216,10 @@ impl DataCatalogue {
     /// is visible yet: O(n log n), without a search for each, and the lock is held for an instant.
     ///
     /// # Panics
-    /// If something is visible already: it would be let go of under the lock.
-    pub(crate) fn load(&self, chunks: Vec<Arc<dyn Held>>) {
+    /// If something is visible already: it would be let go of under the lock. If the ids do not ascend
+    /// strictly, or one has no block.
+    pub fn load(&self, chunks: Vec<Arc<dyn Held>>) {
+        assert!(chunks.is_sorted_by(|a, b| a.id() < b.id()), "ids ascend");
         let loaded = Registry::of(chunks);
         let mut registry = self.registry.write();
         assert!(registry.by_id.is_empty(), "loaded once, and first");
@@ -176,21 +227,26 @@ impl DataCatalogue {
     }
 
     /// Makes a chunk visible. One that is visible under the same id stops being so, and is
-    /// returned: dropping it may set off its release, so drop it without holding a lock.
-    pub(crate) fn publish(&self, held: Arc<dyn Held>) -> Option<Arc<dyn Held>> {
+    /// returned: dropping it may set off its release, so drop it without holding a lock. O(log n).
+    ///
+    /// # Panics
+    /// If the chunk has no block; nothing has changed then.
+    pub fn publish(&self, held: Arc<dyn Held>) -> Option<Arc<dyn Held>> {
+        assert!(!held.block_range().is_empty(), "a chunk holds a block");
         let mut registry = self.registry.write();
         let replaced = registry.remove(held.id());
         registry.insert(held);
         replaced
     }
 
-    /// Makes a chunk invisible and returns what the catalogue held of it.
-    pub(crate) fn retract(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
+    /// Makes a chunk invisible and returns what the catalogue held of it, to be dropped without holding
+    /// a lock. O(log n).
+    pub fn retract(&self, chunk_id: &ChunkId) -> Option<Arc<dyn Held>> {
         self.registry.write().remove(chunk_id)
     }
 
     /// Makes everything invisible, and returns what was held.
-    pub(crate) fn clear(&self) -> Vec<Arc<dyn Held>> {
+    pub fn clear(&self) -> Vec<Arc<dyn Held>> {
         let registry = std::mem::take(&mut *self.registry.write());
         registry.by_id.into_values().collect()
     }
@@ -252,5 +308,5 @@ fn gaps(chunks: &[ChunkGuard], blocks: Range<u64>) -> Vec<Range<u64>> {
     missing
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

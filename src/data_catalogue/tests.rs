@@ -39,8 +39,6 @@ impl Held for Counted {
     fn files(&self) -> &[ChunkFile] {
         &[]
     }
-
-    fn found(&self) {}
 }
 
 impl Drop for Counted {
@@ -233,6 +231,72 @@ fn the_ids_of_many_chunks_come_whole_and_in_order() {
     assert_eq!(catalogue.ids(), ids[..2 * SLICE]);
     assert_eq!(catalogue.clear().len(), 2 * SLICE);
     assert!(catalogue.is_empty());
+}
+
+#[test]
+fn many_gaps_come_whole_and_in_order() {
+    let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+    let held = |n: u64| held_as(numbered(n), 0, n * 10..n * 10 + 9, &count);
+    let gaps = 2 * SLICE as u64;
+    (0..gaps).for_each(|n| drop(catalogue.publish(held(n))));
+    let expected: Vec<_> = (0..gaps).map(|n| n * 10 + 9..n * 10 + 10).collect();
+    assert_eq!(catalogue.missing(&[0; 32], 0..gaps * 10), expected);
+    let beyond = catalogue.missing(&[0; 32], 0..gaps * 10 + 5);
+    assert_eq!(beyond.len(), expected.len());
+    assert_eq!(beyond.last(), Some(&(gaps * 10 - 1..gaps * 10 + 5)));
+}
+
+#[test]
+fn datasets_are_summed_up_in_order() {
+    let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+    assert_eq!(catalogue.datasets(), []);
+    catalogue.publish(held(1, 7, 100..200, &count));
+    catalogue.publish(held(2, 7, 10..20, &count));
+    // The last block is not that of the chunk that begins last.
+    catalogue.publish(held(3, 7, 50..1000, &count));
+    catalogue.publish(held(4, 2, 0..u64::MAX, &count));
+    let shown: Vec<_> = catalogue
+        .datasets()
+        .into_iter()
+        .map(|dataset| (dataset.dataset_id[0], dataset.blocks, dataset.chunks))
+        .collect();
+    assert_eq!(shown, [(2, 0..u64::MAX, 1), (7, 10..1000, 3)]);
+    drop(catalogue.retract(&[3; 32]));
+    assert_eq!(catalogue.dataset(&[7; 32]).unwrap().blocks, 10..200);
+    drop(catalogue.retract(&[4; 32]));
+    assert_eq!(catalogue.dataset(&[2; 32]), None);
+    assert_eq!(catalogue.datasets().len(), 1);
+}
+
+#[test]
+fn more_datasets_than_a_slice_come_whole() {
+    let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+    let ids: Vec<ChunkId> = (0..2 * SLICE as u64).map(numbered).collect();
+    for id in &ids {
+        drop(catalogue.publish(Arc::new(Counted {
+            id: *id,
+            dataset_id: *id,
+            block_range: 0..1,
+            count: count.clone(),
+        })));
+    }
+    let shown: Vec<DatasetId> = catalogue
+        .datasets()
+        .into_iter()
+        .map(|dataset| dataset.dataset_id)
+        .collect();
+    assert_eq!(shown, ids);
+}
+
+#[test]
+fn a_chunk_without_blocks_changes_nothing() {
+    let (catalogue, count) = (DataCatalogue::new(), Arc::new(Count::default()));
+    catalogue.publish(held(1, 1, 0..10, &count));
+    let empty = held(1, 1, 5..5, &count);
+    let publish = std::panic::AssertUnwindSafe(|| drop(catalogue.publish(empty)));
+    assert!(std::panic::catch_unwind(publish).is_err());
+    assert!(catalogue.find(&[1; 32], 5).is_some());
+    assert_eq!(catalogue.len(), 1);
 }
 
 #[test]

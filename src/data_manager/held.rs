@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 
@@ -18,6 +19,9 @@ pub(super) struct HeldChunk {
     /// Where chunks go that are found before they were checked. Each goes there once, so the queue
     /// needs no other bound.
     found: Sender<StoredChunk>,
+    /// Somebody found it. Beside the count of references, which a lookup has just fetched from memory; what
+    /// `stored` knows of it is elsewhere, and would have to be fetched too.
+    was_found: AtomicBool,
     /// Keeps the data directory ours for as long as somebody reads from it.
     _directory: Arc<DirLock>,
 }
@@ -33,6 +37,7 @@ impl HeldChunk {
             stored,
             releases,
             found,
+            was_found: AtomicBool::new(false),
             _directory: directory,
         }
     }
@@ -62,6 +67,11 @@ impl Held for HeldChunk {
     }
 
     fn found(&self) {
+        if self.was_found.load(Ordering::Relaxed) {
+            return;
+        }
+        // Two at once may come this far: whose look was the first, the chunk knows.
+        self.was_found.store(true, Ordering::Relaxed);
         if self.stored.is_first_look() {
             // Nobody listens once all chunks were checked.
             let _ = self.found.send(self.stored.clone());

@@ -58,7 +58,7 @@ use self::chunk_task::Completion;
 use self::core::Core;
 use self::events::EventHub;
 use self::planner::{Planner, PlannerOptions};
-pub use crate::data_catalogue::{ChunkGuard, RangeCover};
+pub use crate::data_catalogue::{ChunkGuard, DatasetSummary, RangeCover};
 use crate::data_chunk::{ChunkId, DataChunk, DataChunkRef, DatasetId};
 use crate::data_source::LocalDataSource;
 use crate::error::{Error, ErrorKind};
@@ -260,6 +260,18 @@ impl DataManagerImpl {
     /// none holds.
     pub fn find_range(&self, dataset_id: DatasetId, blocks: Range<u64>) -> RangeCover {
         self.core.catalogue.cover(&dataset_id, blocks)
+    }
+
+    /// The parts of `blocks` (half-open) that no visible chunk holds, in block order; each is as long as
+    /// it can be. [`find_range`](Self::find_range) says the same and hands the chunks out.
+    pub fn missing(&self, dataset_id: DatasetId, blocks: Range<u64>) -> Vec<Range<u64>> {
+        self.core.catalogue.missing(&dataset_id, blocks)
+    }
+
+    /// Of each dataset with a visible chunk: the blocks from its first to its last, and how many chunks.
+    /// Ascending by their ids. Costs by their number.
+    pub fn datasets(&self) -> Vec<DatasetSummary> {
+        self.core.catalogue.datasets()
     }
 
     /// Makes `chunks` the wanted set: asks for what is missing, drops what is not in it, and

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use crate::data_chunk::ChunkId;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod check;
 
 /// A node that reaches this many rows is split. Of 16, 32, 64 and 128, 64 was the fastest at a
@@ -108,11 +108,31 @@ impl<V> Node<V> {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn get(&self, start: u64, id: &ChunkId) -> Option<&V> {
         match self {
             Self::Leaf(rows) => Some(rows.item(rows.search(start, id).ok()?)),
             Self::Inner(rows) => rows.item(rows.row_of(start, id)).node.get(start, id),
+        }
+    }
+
+    /// The nodes from this one to the leaf that a key belongs to, each with the first row behind it.
+    pub(super) fn path_behind(&self, start: u64, id: &ChunkId) -> Vec<(&Self, usize)> {
+        let mut path = Vec::new();
+        let mut node = self;
+        loop {
+            match node {
+                Self::Leaf(rows) => {
+                    let row = rows.search(start, id).map_or_else(|row| row, |row| row + 1);
+                    path.push((node, row));
+                    return path;
+                }
+                Self::Inner(rows) => {
+                    let row = rows.row_of(start, id);
+                    path.push((node, row + 1));
+                    node = &rows.item(row).node;
+                }
+            }
         }
     }
 

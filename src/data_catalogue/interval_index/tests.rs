@@ -63,6 +63,42 @@ impl Model {
     }
 }
 
+fn covering_in_parts<'a>(
+    index: &'a IntervalIndex<u32>,
+    blocks: &Range<u64>,
+    size: usize,
+) -> Vec<(Range<u64>, &'a ChunkId, &'a u32)> {
+    let mut all: Vec<_> = index.covering(blocks.clone()).take(size).collect();
+    while let Some((range, id, _)) = all.last().cloned() {
+        let rest = index.covering_after(blocks.clone(), (range.start, id));
+        let before = all.len();
+        all.extend(rest.take(size));
+        if all.len() == before {
+            break;
+        }
+    }
+    all
+}
+
+fn missing_in_parts<V>(
+    index: &IntervalIndex<V>,
+    blocks: &Range<u64>,
+    size: usize,
+) -> Vec<Range<u64>> {
+    let (mut all, mut more) = index.missing(blocks.clone(), size);
+    while let Some(from) = more {
+        let (part, next) = index.missing(from..blocks.end, size);
+        assert!(part.len() <= size);
+        all.extend(part);
+        more = next;
+    }
+    all
+}
+
+fn all_missing<V>(index: &IntervalIndex<V>, blocks: Range<u64>) -> Vec<Range<u64>> {
+    missing_in_parts(index, &blocks, usize::MAX)
+}
+
 /// The index and the model side by side.
 #[derive(Default)]
 struct Pair {
@@ -127,8 +163,13 @@ impl Pair {
             let range = pair[0]..pair[1];
             let covering: Vec<_> = self.index.covering(range.clone()).collect();
             assert_eq!(covering, self.model.covering(&range), "covering({range:?})");
-            let missing = self.index.missing(range.clone());
-            assert_eq!(missing, self.model.missing(&range), "missing({range:?})");
+            // In parts of any size, what is left out is nothing, and nothing comes twice.
+            for size in [1, 3, usize::MAX] {
+                let in_parts = covering_in_parts(&self.index, &range, size);
+                assert_eq!(in_parts, covering, "covering({range:?}), {size} at a time");
+                let missing = missing_in_parts(&self.index, &range, size);
+                assert_eq!(missing, self.model.missing(&range), "missing({range:?})");
+            }
         }
     }
 
@@ -352,7 +393,7 @@ proptest! {
         for (range, number) in ranges {
             pair.insert(range, id(number));
         }
-        let missing = pair.index.missing(blocks.clone());
+        let missing = all_missing(&pair.index, blocks.clone());
         prop_assert!(missing.iter().all(|part| !part.is_empty()));
         prop_assert!(missing.is_sorted_by(|part, next| part.end < next.start));
         for block in pair.edges().into_iter().filter(|block| blocks.contains(block)) {
@@ -475,8 +516,8 @@ fn an_empty_index_has_nothing() {
     assert_eq!(index.get(0, &id(0)), None);
     assert_eq!(index.bounds(), None);
     assert_eq!(index.iter().count(), 0);
-    assert_eq!(index.missing(3..9), vec![3..9]);
-    assert_eq!(index.missing(0..u64::MAX), vec![0..u64::MAX]);
+    assert_eq!(all_missing(&index, 3..9), vec![3..9]);
+    assert_eq!(all_missing(&index, 0..u64::MAX), vec![0..u64::MAX]);
 }
 
 #[test]
@@ -503,8 +544,8 @@ fn ranges_are_half_open_on_both_sides() {
     assert_eq!(covering(19..21), "ab");
     assert_eq!(covering(20..25), "b");
     assert_eq!(covering(30..40), "");
-    assert_eq!(index.missing(0..40), vec![0..10, 30..40]);
-    assert_eq!(index.missing(10..30), vec![]);
+    assert_eq!(all_missing(&index, 0..40), vec![0..10, 30..40]);
+    assert_eq!(all_missing(&index, 10..30), vec![]);
 }
 
 #[test]
@@ -514,9 +555,21 @@ fn an_empty_or_inverted_question_finds_nothing() {
     index.insert(0..u64::MAX, id(0), ());
     for blocks in [5..5, 9..3, 0..0, u64::MAX..0, u64::MAX..u64::MAX] {
         assert_eq!(index.covering(blocks.clone()).count(), 0);
-        assert_eq!(index.missing(blocks.clone()), vec![]);
-        assert_eq!(IntervalIndex::<()>::new().missing(blocks), vec![]);
+        assert_eq!(all_missing(&index, blocks.clone()), vec![]);
+        assert_eq!(all_missing(&IntervalIndex::<()>::new(), blocks), vec![]);
     }
+}
+
+#[test]
+fn a_part_goes_on_behind_a_key_that_has_gone() {
+    let mut index = IntervalIndex::new();
+    for n in 0..200 {
+        index.insert(n * 10..10_000, id(n), n);
+    }
+    index.remove(500, &id(50));
+    let rest = index.covering_after(0..u64::MAX, (500, &id(50)));
+    let rest: Vec<u64> = rest.map(|(_, _, n)| *n).collect();
+    assert_eq!(rest, (51..200).collect::<Vec<u64>>());
 }
 
 #[test]
@@ -532,7 +585,7 @@ fn the_last_block_of_all_belongs_to_no_range() {
     assert_eq!(index.find(u64::MAX - 1), Some(&()));
     assert_eq!(index.find(u64::MAX), None);
     assert_eq!(index.bounds(), Some(u64::MAX - 1..u64::MAX));
-    assert_eq!(index.missing(0..u64::MAX), vec![0..u64::MAX - 1]);
+    assert_eq!(all_missing(&index, 0..u64::MAX), vec![0..u64::MAX - 1]);
 }
 
 #[test]
@@ -623,7 +676,11 @@ fn the_worst_ranges_cost_about_what_the_usual_ones_do() {
         black_box(IntervalIndex::find(index, 4 * COUNT - 1 - question));
     };
     let missing = |index: &_, question| {
-        black_box(IntervalIndex::missing(index, question..8 * COUNT));
+        black_box(IntervalIndex::missing(
+            index,
+            question..8 * COUNT,
+            usize::MAX,
+        ));
     };
     let covering = |index: &_, question| {
         black_box(IntervalIndex::covering(index, 4 * COUNT + question..8 * COUNT).count());
