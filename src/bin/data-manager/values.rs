@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn sizes_are_what_their_units_say() {
-        let read = ["0", "500", "1k", "10MB", "10MiB", "1.5 GB", "2TiB"].map(|text| size(text));
+        let read = ["0", "500", "1k", "10MB", "10MiB", "1.5 GB", "2TiB"].map(size);
         let meant = [0, 500, 1000, 10_000_000, 10 << 20, 1_500_000_000, 2 << 40];
         assert_eq!(read, meant.map(Ok));
         for text in ["", "MB", "1X", "-1", "1.2.3", "1ib", "99999999999T"] {
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn durations_are_what_their_units_say() {
-        let read = ["500ms", "10", "10s", "5m", "2h", "1d"].map(|text| duration(text));
+        let read = ["500ms", "10", "10s", "5m", "2h", "1d"].map(duration);
         let meant = [500, 10_000, 10_000, 300_000, 7_200_000, 86_400_000];
         assert_eq!(read, meant.map(|ms| Ok(Duration::from_millis(ms))));
         for text in ["", "s", "1y", "-1s", "9e99d"] {
