@@ -7,8 +7,8 @@
 //!   longer: it cannot be had, or not be understood. Not at once: when the store is away for a moment, all
 //!   workers still have what they had, and none should be taken out;
 //! - chunks cannot be fetched, since the disk has too little room;
-//! - the disk failed, and nothing was written or removed since, for a minute at the most: what failed is
-//!   tried again, and fails again if it is not over;
+//! - the disk failed, and nothing was written or removed since, for a minute and a half at the most: what
+//!   failed is tried again within a minute, and fails again if it is not over;
 //! - somebody took the lock of the data directory away, and it could not be had back.
 //!
 //! That the data directory is open needs no rule: nobody listens before it is.
@@ -18,10 +18,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use data_manager::data_manager::{Event, Events, FollowStatus, Stats};
+use data_manager::{Error, ErrorKind};
 use parking_lot::Mutex;
 
-/// How long a failure of the disk counts.
-const TROUBLE_LASTS: Duration = Duration::from_secs(60);
+/// How long a failure of the disk counts: longer than the longest wait before the next attempt, which
+/// says whether it is over.
+const TROUBLE_LASTS: Duration = Duration::from_secs(90);
 
 /// What is wrong with the disk, as far as it was told.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +50,9 @@ impl Disk {
             Event::DiskTrouble { error, .. } => {
                 troubles.disk = Some((Instant::now(), error.to_string()));
             }
+            Event::Retried { error, .. } | Event::Failed { error, .. } if is_of_the_disk(error) => {
+                troubles.disk = Some((Instant::now(), error.to_string()));
+            }
             Event::Available { .. } | Event::Removed { .. } => troubles.disk = None,
             Event::LockTrouble { error, .. } => troubles.lock = Some(error.to_string()),
             Event::LockBack => troubles.lock = None,
@@ -64,6 +69,11 @@ impl Disk {
         let lock = lock.map(|error| format!("the directory's lock is gone: {error}"));
         disk.into_iter().chain(lock).collect()
     }
+}
+
+/// A download fails at its source, or at the disk here. What a source did names its URL.
+fn is_of_the_disk(error: &Error) -> bool {
+    error.url().is_none() && matches!(error.kind(), ErrorKind::Io | ErrorKind::Denied)
 }
 
 /// Why it is not healthy; nothing, if it is.

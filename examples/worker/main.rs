@@ -38,9 +38,12 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use worker::Settings;
+
+/// The longest time that can be given: the clock knows no moment that is much further away.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 const HELP: &str = "\
 A worker of a fleet: follows its assignment, and answers queries over what it holds.
@@ -110,7 +113,9 @@ fn settings(
         let wrong = || format!("{arg} {value:?} cannot be right");
         let seconds = || -> anyhow::Result<Duration> {
             let seconds = value.parse().with_context(wrong)?;
-            Duration::try_from_secs_f64(seconds).with_context(wrong)
+            let time = Duration::try_from_secs_f64(seconds).with_context(wrong)?;
+            ensure!(time <= LONGEST, "{}: more than a year", wrong());
+            Ok(time)
         };
         match arg.as_str() {
             "--assignment" => settings.assignment = value,

@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "its `main` is not used")]
 mod example;
 mod garbage;
+mod health;
 mod outliving;
 mod process;
 #[path = "../support/mod.rs"]

@@ -27,9 +27,11 @@ fn query_under_way(place: &Place) -> (Worker, Response, Vec<Value>) {
     place.assign([place.chunk(1, &tables[0]), place.chunk(2, &tables[1])]);
     let worker = place.start(&[]);
     worker.wait_for_chunks(2);
+    // Before the query: a client that reads nothing for some seconds is cut.
+    let expected = rows_of(&tables, &(0..30_000));
     let mut answer = worker.query(&format!("0..30000?file={FILE}"));
     assert_eq!(answer.next_line()["cover"]["missing"], json!([]));
-    (worker, answer, rows_of(&tables, &(0..30_000)))
+    (worker, answer, expected)
 }
 
 #[test]

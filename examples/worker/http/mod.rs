@@ -85,7 +85,7 @@ pub(crate) fn serve<S: Service>(
     limits: Limits,
 ) -> io::Result<bool> {
     listener.set_nonblocking(true)?;
-    let at_most = limits.connections + REFUSED_AT_A_TIME;
+    let at_most = limits.connections.saturating_add(REFUSED_AT_A_TIME);
     let (grace, connections) = (limits.grace, limits.connections);
     let shared = Arc::new(Shared {
         service,

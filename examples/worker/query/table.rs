@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, anyhow};
-use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
+use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as PhysicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
@@ -138,15 +138,29 @@ fn project(schema: &Type, columns: Option<&[String]>, block_column: &str) -> Res
         .cloned()
         .collect();
     let block = fields.iter().find(|field| field.name() == block_column);
-    let is_whole_number = block.is_some_and(|field| {
-        let kinds = [PhysicalType::INT32, PhysicalType::INT64];
-        field.is_primitive() && kinds.contains(&field.get_physical_type())
-    });
-    if !is_whole_number {
+    if !block.is_some_and(|field| is_whole_number(field)) {
         return Err(format!("{block_column:?} is no column of whole numbers"));
     }
     let projection = Type::group_type_builder(schema.name()).with_fields(fields);
     projection.build().map_err(|error| error.to_string())
+}
+
+/// One in each row: no list of them, and nothing else that is kept as one, such as a time.
+fn is_whole_number(field: &Type) -> bool {
+    use ConvertedType::{INT_8, INT_16, INT_32, INT_64, NONE, UINT_8, UINT_16, UINT_32, UINT_64};
+    let info = field.get_basic_info();
+    let is_one = field.is_primitive() && info.repetition() != Repetition::REPEATED;
+    let physical = [PhysicalType::INT32, PhysicalType::INT64];
+    let converted = [
+        NONE, INT_8, INT_16, INT_32, INT_64, UINT_8, UINT_16, UINT_32, UINT_64,
+    ];
+    is_one
+        && physical.contains(&field.get_physical_type())
+        && matches!(
+            info.logical_type_ref(),
+            None | Some(LogicalType::Integer(_))
+        )
+        && converted.contains(&info.converted_type())
 }
 
 /// Whether a row group may have a row of the range. Statistics that are missing rule nothing out.
@@ -208,4 +222,47 @@ fn block_of(field: &Field) -> anyhow::Result<Option<u64>> {
         Field::ULong(n) => Some(*n),
         _ => return Err(anyhow!("a block number is no number")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, physical: PhysicalType, logical: Option<LogicalType>) -> Arc<Type> {
+        let column = Type::primitive_type_builder(name, physical)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_logical_type(logical);
+        Arc::new(column.build().unwrap())
+    }
+
+    #[test]
+    fn a_time_or_a_list_is_no_block_number() {
+        let list = Type::primitive_type_builder("list", PhysicalType::INT64)
+            .with_repetition(Repetition::REPEATED);
+        let scaled = Type::primitive_type_builder("scaled", PhysicalType::INT64)
+            .with_repetition(Repetition::REQUIRED)
+            .with_converted_type(ConvertedType::DECIMAL)
+            .with_precision(9)
+            .with_scale(2);
+        let fields = vec![
+            column("plain", PhysicalType::INT64, None),
+            column(
+                "short",
+                PhysicalType::INT32,
+                Some(LogicalType::integer(16, false)),
+            ),
+            column("day", PhysicalType::INT32, Some(LogicalType::Date)),
+            Arc::new(list.build().unwrap()),
+            Arc::new(scaled.build().unwrap()),
+        ];
+        let schema = Type::group_type_builder("rows").with_fields(fields);
+        let schema = schema.build().unwrap();
+        for good in ["plain", "short"] {
+            project(&schema, None, good).unwrap();
+        }
+        for bad in ["day", "list", "scaled"] {
+            let refused = project(&schema, None, bad).unwrap_err();
+            assert!(refused.contains("whole numbers"), "{refused}");
+        }
+    }
 }
