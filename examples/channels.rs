@@ -41,6 +41,9 @@ const CHUNK_BYTES: usize = 1_000_000;
 const AHEAD: usize = 3;
 /// How many chunks the keeper keeps.
 const HOT: usize = 4;
+/// How many chunks the disk has room for: those, the one that is read, and some on their way out. What
+/// does not fit waits until one is gone.
+const ROOM: usize = AHEAD + HOT + 3;
 /// Long enough for a chunk to arrive on any machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -50,6 +53,8 @@ fn main() -> anyhow::Result<()> {
     let manager = DataManagerImpl::builder()
         .data_dir(here.path().join("data"))
         .serve_files_from(here.path().join("origin"))
+        // A chunk is a little more than its file.
+        .max_bytes(ROOM as u64 * (CHUNK_BYTES as u64 + 10_000))
         .open()?;
     let manager = Arc::new(manager);
     let (tasks, pool) = (TasksManager::new(2), BlockingPool::new(1));
@@ -73,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         to_keeper.send(chunk).ok().context("the keeper is gone")?;
     }
     println!("reader: {CHUNKS} chunks in order, {were_there} of them there when it came to them");
+    ensure!(most <= ROOM, "{most} chunks where there is room for {ROOM}");
     println!("reader: at most {most} at a time on disk, of {CHUNKS}");
 
     // Whoever waits for a sender that is gone hears that, too, and ends.
