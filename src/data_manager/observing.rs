@@ -7,7 +7,7 @@ use crate::data_chunk::ChunkId;
 
 // The tables name these.
 #[cfg(doc)]
-use super::{ChunkState, Estimate, METRICS_CONTENT_TYPE, WaitReason};
+use super::{ChunkState, Estimate, HoldUp, METRICS_CONTENT_TYPE, WaitReason};
 
 /// # Looking at it
 impl DataManagerImpl {
@@ -39,6 +39,7 @@ impl DataManagerImpl {
     /// | `waiting_chunks{reason}` | gauge | chunks for each [`WaitReason`] |
     /// | `held_contents`, `held_oldest_seconds` | gauge | what is deleted and still referred to |
     /// | `left_chunks`, `left_bytes`, `left_seconds`, `arriving_bytes_per_second` | gauge | the [`Estimate`] |
+    /// | `held_up{by}` | gauge | 1 for what holds it up, a [`HoldUp`], else 0 |
     /// | `downloaded_chunks_total`, `removed_chunks_total`, `quarantined_chunks_total` | counter | chunks |
     /// | `unreadable_total`, `foreign_total` | counter | directories and things that were left alone |
     /// | `downloaded_bytes_total` | counter | bytes that arrived, repeated ones included |
