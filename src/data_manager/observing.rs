@@ -70,7 +70,8 @@ impl DataManagerImpl {
     ///
     /// The same is told to the logger of the [`log`](https://docs.rs/log) facade, if there is one, one
     /// record for each event, with the target `data_manager`. Records are written by a thread of the
-    /// blocking pool, in the order of the events, so no call waits for a logger; beyond 16,384 that
+    /// blocking pool, in the order of the events, so no call waits for a logger but
+    /// [`shutdown`](Self::shutdown) and the drop, for as long as they wait for anything; beyond 16,384 that
     /// wait, the oldest are dropped, and one says how many. URLs are redacted, as everywhere.
     ///
     /// | level | events |
