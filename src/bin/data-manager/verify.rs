@@ -73,6 +73,11 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
         units::count(chunks.len(), "chunk"),
         units::size(read),
     ));
+    if damaged > 0 {
+        out.complain(format_args!(
+            "Fetch what is damaged again: rm with the id, and then sync. A worker does so itself when it verifies"
+        ));
+    }
     Ok(match counts {
         [_, 0, 0, 0] => Exit::Done,
         // Of what was not named, what is gone is none of our business.
