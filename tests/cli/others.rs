@@ -172,6 +172,19 @@ fn what_is_there_and_not_whole_is_fetched_again() {
     }
 }
 
+#[test]
+fn what_nobody_reads_is_no_good_end() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let file = assignment(dir.path(), [served(&origin, 1)]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let data_dir = dir.path().join("data");
+    let mut sync = tool(&data_dir, &["--json", "sync", "--assignment", &file]);
+    let sync = sync.stdout(writer).stderr(Stdio::piped());
+    let said = Said::from(sync.spawn().unwrap().wait_with_output().unwrap());
+    assert_eq!(said.ended_with(130).err, "");
+}
+
 /// The one file of chunk `n`.
 fn file_of_chunk(data_dir: &std::path::Path, n: u8) -> std::path::PathBuf {
     let manager = DataManagerImpl::open(data_dir).unwrap();

@@ -15,7 +15,7 @@ Exit codes:
     3  somebody else owns the data directory
     4  something is not there: a directory, a chunk, a block, a part of a range
     5  something that is there is damaged
-  130  interrupted by a signal before the end, or since nobody reads the output any more";
+  130  interrupted before the end: by a signal, or since nobody reads what is written";
 
 /// How the tool ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(crate) enum Failure {
         /// What to do about it.
         advice: Option<Cow<'static, str>>,
     },
-    /// Nobody reads the output any more. There is nobody to tell, but what was asked for is not done.
+    /// Nobody reads the output any more: there is nobody to tell. Whoever only looks has seen enough.
     NoReader,
 }
 
@@ -104,7 +104,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Failure::Said { exit, .. } => *exit,
-            Failure::NoReader => Exit::Interrupted,
+            Failure::NoReader => Exit::Done,
         }
     }
 }
@@ -216,8 +216,8 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_pipe_is_no_good_end() {
+    fn a_broken_pipe_is_no_failure() {
         let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!(failure.exit(), Exit::Interrupted);
+        assert_eq!(failure.exit(), Exit::Done);
     }
 }

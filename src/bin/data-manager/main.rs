@@ -60,7 +60,11 @@ fn main() -> ExitCode {
         .and_then(|exit| out.flush().map(|()| exit));
     let exit = ended.unwrap_or_else(|failure| {
         out.failure(&failure);
-        failure.exit()
+        match failure {
+            // Something is left to do, or was not told.
+            Failure::NoReader if cli.command.does_something() => Exit::Interrupted,
+            failure => failure.exit(),
+        }
     });
     ExitCode::from(exit.code())
 }

@@ -60,7 +60,10 @@ impl Place {
             return Err(Failure::usage(message).advise("Name an assignment"));
         }
         let document = AssignmentDocument::from_json(&json);
-        let document = document.map_err(|error| Failure::usage(format!("{self}: {error}")))?;
+        let document = document.map_err(|error| {
+            let failure = Failure::usage(format!("{self}: {error}"));
+            failure.advise("Correct it, or ask whoever wrote it")
+        })?;
         Ok(Some(document.chunks))
     }
 
