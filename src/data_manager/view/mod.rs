@@ -39,7 +39,7 @@ use crate::error::Error;
 /// assert!(view.chunks().is_empty() && view.find(&[1; 32], 0).is_none());
 /// println!("held by {}", view.holder());               // held by process 4711 (worker)
 /// # drop(worker);
-/// # Ok::<(), data_manager::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct DirectoryView {
     outside: OutsideView,
