@@ -153,6 +153,10 @@ fn agrees(scraped: &Scraped, stats: &Stats) {
         scraped.one("left_chunks"),
         stats.estimate.left_chunks as u64
     );
+    let mut held_up = scraped.family("held_up", "by");
+    held_up.retain(|_, value| *value == 1);
+    let by = serde_json::to_value(stats.estimate.held_up_by).unwrap();
+    assert_eq!(held_up.keys().collect::<Vec<_>>(), [by.as_str().unwrap()]);
     assert_eq!(
         scraped.observed("attempt_seconds"),
         totals.downloaded_chunks

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use data_manager::data_chunk::DataChunk;
-use data_manager::data_manager::{DataManagerImpl, Event};
+use data_manager::data_manager::{DataManagerImpl, Event, HoldUp, WaitReason};
 use support::source::{Behaviour, ScriptedSource};
 use support::{DATASET, DEADLINE, builder, chunk, id, temp_dir};
 
@@ -92,6 +92,16 @@ fn the_rest_of_a_chunk_waits() {
     }
     assert_eq!(source.opened().len(), 1);
     assert!(task.wait_timeout(Duration::ZERO).is_none());
+    let estimate = manager.stats().estimate;
+    assert_eq!(estimate.held_up_by, HoldUp::Paused);
+    assert_eq!(estimate.left_seconds, None, "nobody knows until when");
+    let status = manager.chunk_status(&id(1)).unwrap();
+    assert_eq!(status.wait_reason, Some(WaitReason::Paused));
+    let why = status.to_string();
+    assert!(
+        why.ends_with("; it waits until downloads are resumed"),
+        "{why}"
+    );
     manager.resume();
     source.release(&url(1));
     source.release(&url(2));

@@ -385,6 +385,10 @@ fn in_json_names_are_snake_case_and_ids_are_hex() {
     for number in ["attempt", "done_bytes", "bytes_per_second"] {
         assert!(row[number].is_u64(), "{number}: {row}");
     }
+    assert_eq!(
+        (&json["slots"], &json["slots_per_host"]),
+        (&1.into(), &1.into())
+    );
     assert_eq!(json["held"]["oldest"]["chunk_id"], "01".repeat(32));
     assert!(json["held"]["oldest"]["held_ms"].is_u64());
     assert_eq!(json["totals"]["failures"]["not_found"], 1);

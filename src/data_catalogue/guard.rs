@@ -11,7 +11,8 @@ use crate::data_chunk::{ChunkFile, ChunkId, DataChunkRef, DatasetId, hex_encode}
 /// the chunk go: what has to happen then is in the implementation's `Drop`, which may run on any
 /// thread, with locks held that this crate knows nothing of; it returns at once.
 ///
-/// Nothing that these methods answer may change while the catalogue has it.
+/// The catalogue asks for the id, the dataset and the blocks with its lock held: say what is there
+/// already, and return at once. None of it may change while the catalogue has it.
 pub trait Held: Send + Sync {
     /// The chunk's id.
     fn id(&self) -> &ChunkId;

@@ -7,7 +7,7 @@ use crate::data_chunk::ChunkId;
 
 // The tables name these.
 #[cfg(doc)]
-use super::{ChunkState, Estimate, METRICS_CONTENT_TYPE, WaitReason};
+use super::{ChunkState, Estimate, HoldUp, METRICS_CONTENT_TYPE, WaitReason};
 
 /// # Looking at it
 impl DataManagerImpl {
@@ -39,6 +39,7 @@ impl DataManagerImpl {
     /// | `waiting_chunks{reason}` | gauge | chunks for each [`WaitReason`] |
     /// | `held_contents`, `held_oldest_seconds` | gauge | what is deleted and still referred to |
     /// | `left_chunks`, `left_bytes`, `left_seconds`, `arriving_bytes_per_second` | gauge | the [`Estimate`] |
+    /// | `held_up{by}` | gauge | 1 for what holds it up, a [`HoldUp`], else 0 |
     /// | `downloaded_chunks_total`, `removed_chunks_total`, `quarantined_chunks_total` | counter | chunks |
     /// | `unreadable_total`, `foreign_total` | counter | directories and things that were left alone |
     /// | `downloaded_bytes_total` | counter | bytes that arrived, repeated ones included |
@@ -69,7 +70,8 @@ impl DataManagerImpl {
     ///
     /// The same is told to the logger of the [`log`](https://docs.rs/log) facade, if there is one, one
     /// record for each event, with the target `data_manager`. Records are written by a thread of the
-    /// blocking pool, in the order of the events, so no call waits for a logger; beyond 16,384 that
+    /// blocking pool, in the order of the events, so no call waits for a logger but
+    /// [`shutdown`](Self::shutdown) and the drop, for as long as they wait for anything; beyond 16,384 that
     /// wait, the oldest are dropped, and one says how many. URLs are redacted, as everywhere.
     ///
     /// | level | events |

@@ -1,5 +1,4 @@
 //! What a manager says about itself when asked.
-
 //!
 //! | file | what it is for |
 //! | --- | --- |
@@ -34,6 +33,32 @@ pub use crate::data_source::{SpaceArea, SpaceShortage};
 use crate::error::ErrorKind;
 
 /// A manager's figures at one moment; the answer of `stats`.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use data_manager::data_chunk::DataChunk;
+/// # use data_manager::data_manager::DataManagerImpl;
+/// # let dir = tempfile::tempdir()?;
+/// # let served = dir.path().join("blocks");
+/// # std::fs::write(&served, "PAR1")?;
+/// # let chunk = DataChunk {
+/// #     id: [1; 32],
+/// #     dataset_id: [7; 32],
+/// #     block_range: 0..100,
+/// #     files: HashMap::from([("blocks.parquet".to_owned(), format!("file://{}", served.display()))]),
+/// # };
+/// # let builder = DataManagerImpl::builder().serve_files_from(dir.path());
+/// # let manager = builder.data_dir(dir.path().join("chunks")).max_bytes(1000).open()?;
+/// manager.download_chunk(chunk).wait()?;
+/// let stats = manager.stats();
+/// assert_eq!((stats.chunks.available, stats.chunks.available_bytes), (1, 4));
+/// assert_eq!(stats.space.max_bytes, Some(1000));
+/// if let Some(shortage) = stats.space.waits_for {
+///     println!("nothing is fetched for want of room: {shortage:?}");
+/// }
+/// println!("{}", serde_json::to_string_pretty(&stats)?);   // for an endpoint such as `/status`
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {

@@ -139,12 +139,14 @@ pub enum Event {
         #[serde(with = "hex_chunk_id")]
         chunk_id: ChunkId,
         /// Where it is now.
+        #[serde(serialize_with = "crate::data_manager::view::shown_path")]
         path: std::path::PathBuf,
     },
     /// Something that is not the library's lies in the data directory. It is left alone.
     #[non_exhaustive]
     Foreign {
         /// Where it is.
+        #[serde(serialize_with = "crate::data_manager::view::shown_path")]
         path: std::path::PathBuf,
     },
     /// A directory of the library's cannot be read: the disk denies it, or a later version of the
@@ -153,6 +155,7 @@ pub enum Event {
     #[non_exhaustive]
     Unreadable {
         /// Where it is.
+        #[serde(serialize_with = "crate::data_manager::view::shown_path")]
         path: std::path::PathBuf,
         /// What the disk said.
         error: Error,

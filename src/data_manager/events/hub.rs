@@ -164,6 +164,17 @@ mod tests {
         assert_eq!(waiter.join().unwrap(), 1);
     }
 
+    /// Whoever names things in the directory has no say in whether a subscriber can write it down.
+    #[test]
+    fn a_path_that_is_no_text_is_json_all_the_same() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(b"/data/odd\xff"));
+        let path = path.to_owned();
+        let json = serde_json::to_value(Event::Foreign { path }).unwrap();
+        let shown = "/data/odd\u{fffd}";
+        assert_eq!(json, serde_json::json!({"event": "foreign", "path": shown}));
+    }
+
     #[test]
     fn events_are_json_with_hex_ids() {
         let json = serde_json::to_value(removed(0xab)).unwrap();

@@ -13,6 +13,34 @@ use super::event::Event;
 ///
 /// The queue is bounded. A subscriber that is too slow loses the oldest events and is told how
 /// many by an [`Event::Lagged`]; it never slows the manager down.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use data_manager::data_chunk::DataChunk;
+/// # use data_manager::data_manager::{DataManagerImpl, Event};
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let served = dir.path().join("blocks");
+/// # std::fs::write(&served, "PAR1")?;
+/// # let chunk = DataChunk {
+/// #     id: [1; 32],
+/// #     dataset_id: [7; 32],
+/// #     block_range: 0..100,
+/// #     files: HashMap::from([("blocks.parquet".to_owned(), format!("file://{}", served.display()))]),
+/// # };
+/// # let builder = DataManagerImpl::builder().serve_files_from(dir.path());
+/// # let manager = builder.data_dir(dir.path().join("chunks")).open()?;
+/// let events = manager.events();                      // what happens from now on
+/// manager.download_chunk(chunk);
+/// loop {
+///     match events.recv_timeout(Duration::from_secs(30))? {
+///         Event::Available { len_bytes, .. } => break assert_eq!(len_bytes, 4),
+///         Event::Lagged { missed, .. } => println!("too slow: {missed} events are lost"),
+///         other => println!("{}", serde_json::to_string(&other)?),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Events {
     queue: Arc<EventQueue>,

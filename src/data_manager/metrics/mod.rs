@@ -17,7 +17,7 @@ use std::time::Duration;
 pub(super) use histogram::Histogram;
 use text::{Kind, Text};
 
-use super::stats::{ScrubStats, SpaceStats, StateCounts, Stats, WaitCounts};
+use super::stats::{HoldUp, ScrubStats, SpaceStats, StateCounts, Stats, WaitCounts};
 
 /// The media type of [`metrics`](super::DataManagerImpl::metrics).
 pub const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -166,6 +166,12 @@ fn waits(text: &mut Text, stats: &Stats) {
         "How long it takes until all is here, as far as that can be said.",
         estimate.left_seconds,
     );
+    text.each(
+        Kind::Gauge,
+        ("held_up", "by"),
+        "1 for what stands in the way of it being sooner, else 0.",
+        HoldUp::NAMES.map(|(name, by)| (name, u8::from(by == estimate.held_up_by))),
+    );
 }
 
 fn seconds(ms: u64) -> f64 {
@@ -215,8 +221,8 @@ fn transfers(text: &mut Text, stats: &Stats) {
     );
     text.gauge(
         "slots_per_host",
-        "The same for each host, where there is a limit.",
-        Some(stats.slots_per_host).filter(|slots| *slots != usize::MAX),
+        "The same for each host.",
+        Some(stats.slots_per_host),
     );
     text.gauge(
         "bandwidth_limit_bytes_per_second",

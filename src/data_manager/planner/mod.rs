@@ -301,7 +301,8 @@ impl Planner {
             waits: self.waits(),
             held: self.held(now),
             slots: board.scheduler.slots(),
-            slots_per_host: board.scheduler.slots_per_host(),
+            // Where there is no limit of its own, it is that of all hosts together.
+            slots_per_host: (board.scheduler.slots_per_host()).min(board.scheduler.slots()),
             // Not the planner's to know.
             bandwidth_limit: None,
             partials: board.partials.counts(),

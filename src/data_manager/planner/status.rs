@@ -15,8 +15,13 @@ impl Planner {
         let Some(wanted) = &entry.wanted else {
             return Some(status);
         };
-        if let Phase::Waiting(_) = wanted.phase {
-            self.say_what_it_waits_for(wanted, now, &mut status);
+        match wanted.phase {
+            Phase::Waiting(_) => self.say_what_it_waits_for(wanted, now, &mut status),
+            // The rest of it does.
+            Phase::Transferring if entry.has_nothing_in_flight() => {
+                status.wait_reason = self.board.holds_all_up();
+            }
+            _ => {}
         }
         let nothing_runs = entry.running.is_none() && entry.visible.is_none();
         let staged = (self.board.partials).bytes_of(&StagingKey::of(&wanted.spec));
@@ -48,6 +53,12 @@ impl Planner {
 }
 
 impl Entry {
+    /// Whether its transfer has files left to fetch, and none is being fetched.
+    fn has_nothing_in_flight(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.jobs == 0 && running.to_hand_out > 0)
+    }
+
     fn status(&self, id: &ChunkId, now: Moment) -> ChunkStatus {
         let mut status = ChunkStatus::new(*id, self.state());
         match &self.wanted {

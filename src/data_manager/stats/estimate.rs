@@ -108,6 +108,22 @@ impl Estimate {
 }
 
 impl HoldUp {
+    /// Each, by its name in JSON.
+    pub(in crate::data_manager) const NAMES: [(&'static str, HoldUp); 12] = [
+        ("nothing", HoldUp::Nothing),
+        ("sources", HoldUp::Sources),
+        ("bandwidth_limit", HoldUp::BandwidthLimit),
+        ("slots", HoldUp::Slots),
+        ("host_slots", HoldUp::HostSlots),
+        ("hosts_resting", HoldUp::HostsResting),
+        ("backoff", HoldUp::Backoff),
+        ("disk_space", HoldUp::DiskSpace),
+        ("settling", HoldUp::Settling),
+        ("verifying", HoldUp::Verifying),
+        ("paused", HoldUp::Paused),
+        ("references", HoldUp::References),
+    ];
+
     fn of(stats: &Stats, left_chunks: usize, bytes_per_second: u64) -> Self {
         let waits = &stats.waits;
         if left_chunks == 0 && waits.settling + waits.verifying == 0 {
@@ -116,7 +132,9 @@ impl HoldUp {
                 _ => HoldUp::References,
             };
         }
-        if waits.paused > 0 {
+        // Also where all that is left is the rest of chunks that have begun.
+        let nothing_comes = stats.files_in_flight == 0;
+        if waits.paused > 0 || stats.paused && nothing_comes {
             return HoldUp::Paused;
         }
         if waits.disk_space > 0 || stats.space.waits_for.is_some() {
@@ -138,7 +156,11 @@ impl HoldUp {
         ];
         let most = waiting.into_iter().max_by_key(|(count, _)| *count);
         let most = most.filter(|(count, _)| *count > 0);
-        most.map_or(HoldUp::Sources, |(_, held_up_by)| held_up_by)
+        let of_begun = match nothing_comes && stats.hosts_resting > 0 {
+            true => HoldUp::HostsResting,
+            false => HoldUp::Sources,
+        };
+        most.map_or(of_begun, |(_, held_up_by)| held_up_by)
     }
 }
 
@@ -182,6 +204,13 @@ mod tests {
     }
 
     #[test]
+    fn names_are_those_in_json() {
+        for (name, held_up_by) in HoldUp::NAMES {
+            assert_eq!(serde_json::to_value(held_up_by).unwrap(), name);
+        }
+    }
+
+    #[test]
     fn the_hold_up_is_what_would_have_to_change() {
         let (idle, nothing) = (Stats::default(), Left::default());
         let of = |stats: &Stats| HoldUp::of(stats, 1, MEGABYTE);
@@ -195,6 +224,14 @@ mod tests {
         let (mut stats, _) = one_comes();
         stats.held.contents = 1;
         assert_eq!(of(&stats), HoldUp::Sources);
+        // The rest of a chunk that has begun, of which nothing is in flight.
+        (stats.files_in_flight, stats.hosts_resting) = (0, 1);
+        assert_eq!(of(&stats), HoldUp::HostsResting);
+        stats.paused = true;
+        assert_eq!(of(&stats), HoldUp::Paused);
+        stats.files_in_flight = 1;
+        assert_eq!(of(&stats), HoldUp::Sources);
+        (stats.paused, stats.hosts_resting) = (false, 0);
         (stats.waits.slot, stats.chunks.backing_off) = (3, 4);
         assert_eq!(of(&stats), HoldUp::Backoff);
         stats.waits.host_resting = 5;

@@ -16,7 +16,13 @@ impl fmt::Display for ChunkStatus {
                 }
                 _ => "it waits until an earlier content of its id is out of the way, or back",
             })?,
-            ChunkState::Transferring => self.say_transferring(f)?,
+            ChunkState::Transferring => {
+                self.say_transferring(f)?;
+                if self.wait_reason.is_some() {
+                    f.write_str("; ")?;
+                    self.say_waiting(f)?;
+                }
+            }
             ChunkState::BackingOff => {
                 let failures = self.failures;
                 write!(f, "attempt {failures} failed{}", Failure(self))?;
@@ -75,7 +81,14 @@ impl ChunkStatus {
         }
         match self.failures {
             0 => Ok(()),
-            failures => write!(f, " (attempt {}{})", failures + 1, Failure(self)),
+            failures => {
+                let attempt = failures + 1;
+                write!(
+                    f,
+                    " (attempt {attempt}; the one before failed{})",
+                    Failure(self)
+                )
+            }
         }
     }
 
@@ -169,6 +182,14 @@ mod tests {
         (fetched.done_bytes, fetched.total_bytes) = (7, Some(9));
         let text = "it is being fetched, 7 of 9 bytes are here";
         assert_eq!(fetched.to_string(), text);
+        fetched.failures = 2;
+        fetched.last_error = Some(Error::new(ErrorKind::Unavailable, "status 503"));
+        fetched.last_error_ms = Some(4000);
+        assert_eq!(
+            fetched.to_string(),
+            "it is being fetched, 7 of 9 bytes are here (attempt 3; the one before failed 4 s ago: \
+             status 503)"
+        );
         assert_eq!(status(ChunkState::Available).to_string(), "it is here");
     }
 }

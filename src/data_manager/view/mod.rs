@@ -296,7 +296,7 @@ impl DirectoryView {
 }
 
 /// A path as text, also one that is none: a stranger may call things as they like.
-fn shown_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn shown_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
