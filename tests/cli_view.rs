@@ -294,6 +294,7 @@ fn damage_is_told_and_is_an_exit_code() {
         ran.stdout.starts_with(&format!("damaged {}", hex(2))),
         "{ran:?}"
     );
+    assert!(ran.stderr.contains("rm with the id"), "{ran:?}");
     let ran = world.run(&["verify", "01", &hex(3), "--json"]);
     let outcomes: Vec<_> = ran
         .objects()
@@ -348,9 +349,13 @@ fn an_export_is_an_assignment() {
         "x",
     )
     .unwrap();
-    let ran = world.run(&["export"]);
+    let ran = world.run(&["export", "--quiet"]);
     let document = AssignmentDocument::from_json(ran.stdout.as_bytes()).unwrap();
     assert_eq!((ran.code, document.chunks.len()), (5, 2), "{ran:?}");
+    assert!(
+        ran.stderr.contains("left out") && ran.stderr.contains(&hex(2)),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -125,3 +125,68 @@ fn chunks_are_removed_and_what_is_not_there_is_told() {
     assert!(!none.exists());
     run(&data_dir, &["rm", "01"]).ended_with(2);
 }
+
+#[test]
+fn what_is_named_twice_is_removed_once() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let data_dir = dir.path().join("data");
+    let file = assignment(dir.path(), [served(&origin, 1)]);
+    run(&data_dir, &["sync", "--assignment", &file]).ended_with(0);
+    let one = "01".repeat(32);
+    let said = run(&data_dir, &["rm", &one, &one]).ended_with(0);
+    assert_eq!(said.out, format!("removed {one}, 1.0 kB\n"));
+}
+
+#[test]
+fn what_the_disk_does_not_let_go_is_told_and_not_waited_for() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let data_dir = dir.path().join("data");
+    let file = assignment(dir.path(), [served(&origin, 1)]);
+    run(&data_dir, &["sync", "--assignment", &file]).ended_with(0);
+    // Strangers have all the names that the trash can have.
+    std::fs::remove_dir(data_dir.join("_trash")).unwrap();
+    for name in (2..=9).map(|n| format!("_trash-{n}")) {
+        std::fs::write(data_dir.join(name), "").unwrap();
+    }
+    std::fs::write(data_dir.join("_trash"), "").unwrap();
+    let one = "01".repeat(32);
+    let said = run(&data_dir, &["rm", &one]).ended_with(1);
+    assert!(said.err.starts_with("not removed: "), "{said:?}");
+}
+
+#[test]
+fn what_is_there_and_not_whole_is_fetched_again() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let data_dir = dir.path().join("data");
+    let file = assignment(dir.path(), (1..=3).map(|n| served(&origin, n)));
+    let sync = ["sync", "--assignment", &file];
+    run(&data_dir, &sync).ended_with(0);
+    let get = ["get", "--assignment", &file, &"01".repeat(32)];
+    for again in [&sync[..], &get] {
+        let damaged = file_of_chunk(&data_dir, 1);
+        std::fs::write(&damaged, "cut").unwrap();
+        let said = run(&data_dir, again).ended_with(0);
+        assert!(said.out.contains("1 fetched"), "{said:?}");
+        let whole = std::fs::read(file_of_chunk(&data_dir, 1)).unwrap();
+        assert_eq!(whole.len(), 1000);
+    }
+}
+
+#[test]
+fn what_nobody_reads_is_no_good_end() {
+    let (dir, origin) = (temp_dir(), Origin::start());
+    let file = assignment(dir.path(), [served(&origin, 1)]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let data_dir = dir.path().join("data");
+    let mut sync = tool(&data_dir, &["--json", "sync", "--assignment", &file]);
+    let sync = sync.stdout(writer).stderr(Stdio::piped());
+    let said = Said::from(sync.spawn().unwrap().wait_with_output().unwrap());
+    assert_eq!(said.ended_with(130).err, "");
+}
+
+/// The one file of chunk `n`.
+fn file_of_chunk(data_dir: &std::path::Path, n: u8) -> std::path::PathBuf {
+    let manager = DataManagerImpl::open(data_dir).unwrap();
+    manager.get_chunk(&id(n)).unwrap().path().join("f.parquet")
+}

@@ -112,6 +112,14 @@ pub(crate) enum Command {
     Man(man::Args),
 }
 
+impl Command {
+    /// Whether it is about what it does or finds out, and not about what it writes.
+    pub(crate) fn does_something(&self) -> bool {
+        use Command::{Get, Prune, Rm, Sync, Verify};
+        matches!(self, Sync(_) | Get(_) | Rm(_) | Verify(_) | Prune(_))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

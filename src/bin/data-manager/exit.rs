@@ -15,7 +15,7 @@ Exit codes:
     3  somebody else owns the data directory
     4  something is not there: a directory, a chunk, a block, a part of a range
     5  something that is there is damaged
-  130  interrupted by a signal before the end";
+  130  interrupted before the end: by a signal, or since nobody reads what is written";
 
 /// How the tool ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) enum Exit {
     Missing,
     /// Something that is there is damaged.
     Damaged,
-    /// By a signal, before the end.
+    /// By a signal, or since nobody reads the output, before the end.
     Interrupted,
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum Failure {
         /// What to do about it.
         advice: Option<Cow<'static, str>>,
     },
-    /// Nobody reads the output any more: there is nobody to tell, and nothing is wrong.
+    /// Nobody reads the output any more: there is nobody to tell. Whoever only looks has seen enough.
     NoReader,
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn advice_for(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::NoSpace => "Make room (prune, rm), or raise --max-bytes",
         ErrorKind::Io => "Look at the disk and its log",
-        ErrorKind::Damaged => "Run sync: it fetches the chunk again",
+        ErrorKind::Damaged => "Run rm with the chunk's id, and then sync: it fetches it again",
         ErrorKind::Internal => "This is a defect: report it with this line",
         _ => return None,
     })

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
             Err(error) if error.kind() == ErrorKind::Refused => return Err(error.into()),
             Err(error) => {
                 let why = error.to_string();
-                out.say(format_args!("data-manager: left out: {}", one_line(&why)));
+                out.complain(format_args!("data-manager: left out: {}", one_line(&why)));
                 if exit != Exit::Damaged {
                     exit = exit_of(error.kind());
                 }

@@ -15,6 +15,7 @@ use crate::place::Place;
 use crate::report::Report;
 use crate::settings::{Settings, unreadable};
 use crate::values::{hex, id};
+use crate::whole::make_whole;
 use crate::work::{Patience, Work};
 
 const EXAMPLES: &str = "\
@@ -66,10 +67,13 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
             .collect();
         // Nobody else sets it.
         let _ = to_tell.set(chunks);
-        Ok(tasks
-            .into_iter()
-            .filter_map(|task| task.wait().err())
-            .collect())
+        let ended = tasks.into_iter().filter_map(|task| task.wait().err());
+        let mut errors: Vec<_> = ended.collect();
+        errors.extend(make_whole(
+            manager,
+            to_tell.get().map_or(&[], Vec::as_slice),
+        ));
+        Ok(errors)
     })?;
     let mut report = Report::new(out);
     let ended = work.watch(&mut report, &args.patience);

@@ -201,7 +201,7 @@ fn add_files(view: &DirectoryView, row: &mut Row<'_>, chunk: &ViewedChunk, out: 
     match view.files(chunk) {
         Ok(files) => row.files = Some(files),
         Err(error) if error.kind() == ErrorKind::NotFound => return false,
-        Err(error) => out.say(format_args!("data-manager: {error}")),
+        Err(error) => out.complain(format_args!("data-manager: {error}")),
     }
     true
 }

@@ -9,6 +9,7 @@
 //! | `settings.rs` | the settings of a manager that fetches, as flags |
 //! | `place.rs` | where an assignment is |
 //! | `work.rs`, `signals.rs` | a manager at work, until it is done or told to stop |
+//! | `whole.rs` | whether what was there before is whole |
 //! | `report.rs`, `tally.rs`, `bars.rs` | what is shown of it |
 //! | `outcome.rs` | what is said at its end |
 //! | `viewing.rs` | what the commands share that only look |
@@ -42,6 +43,7 @@ mod units;
 mod values;
 mod verify;
 mod viewing;
+mod whole;
 mod work;
 
 use std::process::ExitCode;
@@ -58,7 +60,11 @@ fn main() -> ExitCode {
         .and_then(|exit| out.flush().map(|()| exit));
     let exit = ended.unwrap_or_else(|failure| {
         out.failure(&failure);
-        failure.exit()
+        match failure {
+            // Something is left to do, or was not told.
+            Failure::NoReader if cli.command.does_something() => Exit::Interrupted,
+            failure => failure.exit(),
+        }
     });
     ExitCode::from(exit.code())
 }

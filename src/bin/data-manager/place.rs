@@ -17,6 +17,9 @@ use crate::settings::unreadable;
 /// The one URL of [`OneFile`].
 const FILE_URL: &str = "assignment-file:it";
 
+/// No assignment is longer, as the library has it for what it reads itself.
+const MOST_BYTES: u64 = 1 << 30;
+
 /// Where an assignment is.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -43,12 +46,24 @@ impl Place {
         let mut json = Vec::new();
         match self {
             Place::Url(_) => return Ok(None),
-            Place::Stdin => io::stdin().lock().read_to_end(&mut json),
-            Place::File(file) => File::open(file).and_then(|mut file| file.read_to_end(&mut json)),
+            Place::Stdin => io::stdin()
+                .lock()
+                .take(MOST_BYTES + 1)
+                .read_to_end(&mut json),
+            Place::File(file) => {
+                File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut json))
+            }
         }
         .map_err(|error| unreadable(Path::new(&self.to_string()), &error))?;
+        if json.len() as u64 > MOST_BYTES {
+            let message = format!("{self}: it is longer than {MOST_BYTES} bytes");
+            return Err(Failure::usage(message).advise("Name an assignment"));
+        }
         let document = AssignmentDocument::from_json(&json);
-        let document = document.map_err(|error| Failure::usage(format!("{self}: {error}")))?;
+        let document = document.map_err(|error| {
+            let failure = Failure::usage(format!("{self}: {error}"));
+            failure.advise("Correct it, or ask whoever wrote it")
+        })?;
         Ok(Some(document.chunks))
     }
 

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
             kept.left_over.path.display().to_string(),
             kept.error.to_string(),
         );
-        out.say(format_args!(
+        out.complain(format_args!(
             "kept {}: {}",
             one_line(&path),
             one_line(&error)

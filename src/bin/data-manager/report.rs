@@ -168,7 +168,10 @@ impl<'a> Report<'a> {
             }
             Event::SpaceShort { error, .. } => self.trouble("no room", error),
             Event::DiskTrouble { error, .. } => self.trouble("the disk failed", error),
-            Event::Damaged { error, .. } => self.trouble("damaged", error),
+            // What to do about it is being done.
+            Event::Damaged { error, .. } => {
+                self.say(&format!("damaged: {}", one_line(&error.to_string())));
+            }
             Event::Failed {
                 chunk_id, error, ..
             } if self.follower.is_some() || often > 0 => self.failed(*chunk_id, error),

@@ -1,5 +1,8 @@
 //! `data-manager rm`.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use data_manager::Error;
 use data_manager::data_chunk::ChunkId;
 use data_manager::data_manager::{ChunkTask, DataManagerImpl};
@@ -16,6 +19,9 @@ Examples:
   data-manager rm --force $(cat ids.txt)
 
 A worker that owns the directory has to be told itself, by its assignment: rm says who owns it.";
+
+/// How often it is looked whether a removal fails.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Remove chunks
 #[derive(Debug, clap::Args)]
@@ -44,7 +50,8 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
     }
     let manager = global.builder()?.open()?;
     let (mut leaving, mut missing) = (Vec::new(), Vec::new());
-    for id in &args.ids {
+    let ids: BTreeSet<&ChunkId> = args.ids.iter().collect();
+    for id in ids {
         match bytes_of(&manager, id) {
             Some(bytes) => leaving.push(Leaving {
                 id: *id,
@@ -56,7 +63,7 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
     }
     let mut failed = false;
     for Leaving { id, bytes, task } in leaving {
-        match task.wait() {
+        match ended(&manager, &id, &task) {
             Ok(()) => removed(&id, bytes, out)?,
             Err(error) => {
                 failed = true;
@@ -74,6 +81,22 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
         (false, false) => Exit::Missing,
         (false, true) => Exit::Done,
     })
+}
+
+/// How the removal ended. The manager tries again for as long as somebody might mend the disk; who calls
+/// `rm` is that somebody, and is told at once.
+fn ended(manager: &DataManagerImpl, id: &ChunkId, task: &ChunkTask) -> Result<(), Error> {
+    loop {
+        if let Some(ended) = task.wait_timeout(LOOK) {
+            return ended;
+        }
+        if let Some(error) = manager
+            .chunk_status(id)
+            .and_then(|status| status.last_error)
+        {
+            return Err(error);
+        }
+    }
 }
 
 /// The bytes of a chunk, if it is there in any way.

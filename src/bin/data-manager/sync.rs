@@ -10,6 +10,7 @@ use crate::output::Output;
 use crate::place::Place;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::whole::make_whole;
 use crate::work::{Patience, Work};
 
 const EXAMPLES: &str = "\
@@ -67,7 +68,12 @@ fn once(args: &Args, global: &Global, out: &mut Output) -> Result<Exit, Failure>
         let task = manager.set_assignment(chunks.iter().cloned());
         // Nobody else sets it.
         let _ = to_tell.set(chunks);
-        Ok(task.wait().err().into_iter().collect())
+        let mut errors = Vec::from_iter(task.wait().err());
+        errors.extend(make_whole(
+            manager,
+            to_tell.get().map_or(&[], Vec::as_slice),
+        ));
+        Ok(errors)
     })?;
     let mut report = Report::new(out);
     let ended = work.watch(&mut report, &args.patience);

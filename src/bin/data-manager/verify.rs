@@ -60,10 +60,13 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
         });
         let outcome = outcome_of(&ended);
         counts[outcome as usize] += 1;
-        bar.suspend(|| {
-            report(chunk, outcome, ended.err(), out)?;
-            out.flush()
-        })?;
+        // The bar is drawn anew each time.
+        if is_told(outcome, out) {
+            bar.suspend(|| {
+                report(chunk, outcome, ended.err(), out)?;
+                out.flush()
+            })?;
+        }
     }
     bar.finish_and_clear();
     let [whole, damaged, gone, unreadable] = counts;
@@ -73,6 +76,11 @@ pub(crate) fn run(args: &Args, global: &Global, out: &mut Output) -> Result<Exit
         units::count(chunks.len(), "chunk"),
         units::size(read),
     ));
+    if damaged > 0 {
+        out.complain(format_args!(
+            "Fetch what is damaged again: rm with the id, and then sync. A worker does so itself when it verifies"
+        ));
+    }
     Ok(match counts {
         [_, 0, 0, 0] => Exit::Done,
         // Of what was not named, what is gone is none of our business.
@@ -106,7 +114,8 @@ fn bar(bytes: u64, out: &Output) -> ProgressBar {
         false => ProgressDrawTarget::hidden(),
     };
     let bar = ProgressBar::with_draw_target(Some(bytes), target);
-    let style = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    let style =
+        "{wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
     match ProgressStyle::with_template(style) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -120,6 +129,12 @@ fn outcome_of(ended: &Result<(), Error>) -> Outcome {
         Err(ErrorKind::NotFound) => Outcome::Gone,
         Err(_) => Outcome::Unreadable,
     }
+}
+
+/// Whether a line is written about it.
+fn is_told(outcome: Outcome, out: &Output) -> bool {
+    let is_usual = matches!(outcome, Outcome::Whole | Outcome::Gone);
+    !is_usual || out.is_json() || out.verbosity() > 0
 }
 
 fn report(
@@ -138,7 +153,6 @@ fn report(
         }));
     }
     let name = match outcome {
-        Outcome::Whole | Outcome::Gone if out.verbosity() == 0 => return Ok(()),
         Outcome::Whole => "whole",
         Outcome::Gone => "gone",
         Outcome::Damaged => "damaged",

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use rustix::fs::{major, minor};
 
@@ -42,6 +43,10 @@ impl DirectoryHolder {
                     pid,
                     name: name_of(pid),
                 },
+                // Of processes outside a container nothing is listed inside.
+                None if last_pid.is_some() && !sees_all_processes() => {
+                    DirectoryHolder::Unknown { last_pid: None }
+                }
                 None => DirectoryHolder::Nobody,
             },
             Err(_) => DirectoryHolder::Unknown { last_pid },
@@ -61,9 +66,19 @@ impl fmt::Display for DirectoryHolder {
             DirectoryHolder::Unknown {
                 last_pid: Some(pid),
             } => write!(f, "perhaps process {pid}"),
-            DirectoryHolder::Unknown { last_pid: None } => f.write_str("another owner"),
+            DirectoryHolder::Unknown { last_pid: None } => {
+                f.write_str("nobody, or an owner that cannot be seen from here")
+            }
         }
     }
+}
+
+/// The number of the first of all namespaces of processes, which the kernel keeps for it.
+const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+
+fn sees_all_processes() -> bool {
+    let namespace = fs::read_link("/proc/self/ns/pid");
+    namespace.map_or(true, |namespace| namespace == Path::new(FIRST_NAMESPACE))
 }
 
 /// What the locks are on, as [`Dir::identity`] has it.

@@ -204,7 +204,9 @@ fn locked(root: &Dir) -> Error {
             "another manager, or a guard that outlived one, in this process".to_owned()
         }
         // It may have been given back since.
-        DirectoryHolder::Nobody => "another owner".to_owned(),
+        DirectoryHolder::Nobody | DirectoryHolder::Unknown { last_pid: None } => {
+            "another owner".to_owned()
+        }
         holder => holder.to_string(),
     };
     let message = format!(

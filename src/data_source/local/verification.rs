@@ -78,7 +78,7 @@ impl Verification {
             bytes: 0,
             whole: false,
         };
-        self.buffer.resize(BUFFER_LEN, 0);
+        self.buffer.resize(self.buffer_len(), 0);
         let read = self.read_on(root, max_bytes, &mut step);
         read.map_err(|error| error.with_chunk(self.chunk.spec.id))?;
         if step.whole {
@@ -87,14 +87,21 @@ impl Verification {
         Ok(step)
     }
 
+    /// As the chunk needs, and a byte beyond its end: of many small chunks, making room for a large one
+    /// would take longer than the reading.
+    fn buffer_len(&self) -> usize {
+        let len = usize::try_from(self.chunk.len_bytes()).unwrap_or(BUFFER_LEN);
+        len.saturating_add(1).min(BUFFER_LEN)
+    }
+
     fn read_on(&mut self, root: &Dir, max_bytes: u64, step: &mut Step) -> Result<(), Error> {
         let opened = match &mut self.opened {
             Some(opened) => opened,
             place => place.insert(Opened::open(&self.chunk, root)?),
         };
         while !step.whole && step.bytes < max_bytes {
-            let most =
-                BUFFER_LEN.min(usize::try_from(max_bytes - step.bytes).unwrap_or(BUFFER_LEN));
+            let most = usize::try_from(max_bytes - step.bytes).unwrap_or(BUFFER_LEN);
+            let most = most.min(self.buffer.len());
             match opened.read(&mut self.buffer[..most])? {
                 Some(count) => step.bytes += count,
                 None => step.whole = true,

@@ -175,3 +175,13 @@ fn what_is_of_another_boot_is_found_apart() {
         assert_eq!((scan.chunks.len(), scan.unverified.len()), (0, 1));
     }
 }
+
+#[test]
+fn a_small_chunk_takes_a_small_buffer() {
+    let (dir, _store, large) = committed(Durability::Full);
+    assert_eq!(Verification::new(large).buffer_len(), BUFFER_LEN);
+    let spec = Arc::new(ChunkSpec::found(([3; 32], [2; 32]), 0..1, 0));
+    let nothing: &[FetchedFile] = &[];
+    let empty = StoredChunk::new(Arc::from(dir.path()), spec, nothing, 1, None);
+    assert_eq!(Verification::new(empty).buffer_len(), 1);
+}
