@@ -162,7 +162,7 @@ impl<V> IntervalIndex<V> {
     /// Reads what a change at this key is about to read: in memory that the processor has at hand, the
     /// change itself takes a fraction of the time.
     pub(crate) fn warm_up(&self, start: u64, id: &ChunkId) {
-        std::hint::black_box(self.root.path_behind(start, id).len());
+        self.root.warm_up(start, id);
     }
 
     /// From the first block that an entry covers to the greatest end.

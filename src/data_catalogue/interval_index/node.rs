@@ -14,6 +14,7 @@
 //! subtree in vain, but for the one subtree on each level that the block itself cuts. 4 does the
 //! same for gaps.
 
+use std::hint::black_box;
 use std::mem;
 use std::ops::Range;
 
@@ -118,6 +119,22 @@ impl<V> Node<V> {
         match self {
             Self::Leaf(rows) => Some(rows.item(rows.search(start, id).ok()?)),
             Self::Inner(rows) => rows.item(rows.row_of(start, id)).node.get(start, id),
+        }
+    }
+
+    /// Reads what a change at this key will: in each node of its path what its row above is summed up from,
+    /// and the columns of the leaf, which move.
+    pub(super) fn warm_up(&self, start: u64, id: &ChunkId) {
+        let mut node = self;
+        while node.len() > 0 {
+            black_box(node.summary().solid_from);
+            match node {
+                Self::Leaf(rows) => {
+                    black_box(rows.ids.iter().fold(0, |all, id| all ^ id[0]));
+                    return;
+                }
+                Self::Inner(rows) => node = &rows.item(rows.row_of(start, id)).node,
+            }
         }
     }
 
