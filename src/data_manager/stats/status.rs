@@ -75,7 +75,8 @@ pub struct ChunkStatus {
     pub last_error_ms: Option<u64>,
     /// How many ms until the next attempt, while it waits for one, or until its host's rest is over.
     pub next_try_in_ms: Option<u64>,
-    /// What it waits for; absent where it is here, or something is done about it now.
+    /// What it waits for, or the rest of it where it has begun; absent where it is here, or something is
+    /// done about it now.
     pub wait_reason: Option<WaitReason>,
     /// The host that it waits for: it rests, or serves as many files as it may.
     pub waits_for_host: Option<String>,

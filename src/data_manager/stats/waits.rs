@@ -29,7 +29,8 @@ pub enum WaitReason {
     References,
 }
 
-/// Chunks by what they wait for; those that wait for nothing are not in it.
+/// Chunks by what they wait for; those that wait for nothing are not in it, nor are those that have begun,
+/// whose rest may wait, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WaitCounts {

@@ -10,7 +10,7 @@ use super::super::tally::Tally;
 
 use super::world::World;
 use crate::data_chunk::{ChunkId, FileSpec};
-use crate::data_manager::stats::{ChunkStatus, WaitReason};
+use crate::data_manager::stats::{ChunkState, ChunkStatus, WaitReason};
 
 impl World {
     pub(super) fn check_figures(&self) {
@@ -96,7 +96,10 @@ impl World {
         let found = self.planner.found.ids_after(Bound::Unbounded);
         let ids = self.planner.entries.keys().copied().chain(found);
         let (planner, now) = (&self.planner, self.now());
-        let statuses: Vec<ChunkStatus> = ids.filter_map(|id| planner.status(&id, now)).collect();
+        let statuses = ids.filter_map(|id| planner.status(&id, now));
+        // Where the rest of a chunk that has begun waits, its status says so, and the counts do not.
+        let has_begun = |status: &ChunkStatus| status.state == ChunkState::Transferring;
+        let statuses: Vec<ChunkStatus> = statuses.filter(|status| !has_begun(status)).collect();
         let count = |reason| {
             let of_it = statuses.iter().filter(|s| s.wait_reason == Some(reason));
             of_it.count()
