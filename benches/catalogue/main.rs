@@ -11,13 +11,15 @@
 //! | `crowd.rs` | several readers; readers beside a writer |
 //! | `memory.rs` | bytes a chunk |
 //! | `growth.rs` | from a thousand chunks to a million, and the plot of it |
-//! | `figures.rs` | medians and percentiles |
+//! | `figures.rs` | percentiles; medians are in `../common/medians.rs` |
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
 mod crowd;
 mod figures;
 mod growth;
 mod lookups;
+#[path = "../common/medians.rs"]
+mod medians;
 mod memory;
 mod options;
 mod world;

@@ -12,7 +12,7 @@
 //! | `library.rs` | what a process of the library does |
 //! | `raw.rs` | what a process of the loop does |
 //! | `disk.rs` | which file system the target directories are on |
-//! | `figures.rs` | medians |
+//! | `../common/medians.rs` | medians |
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -21,6 +21,7 @@
 
 mod contest;
 mod disk;
+#[path = "../common/medians.rs"]
 mod figures;
 mod library;
 mod nginx;

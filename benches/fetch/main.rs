@@ -22,7 +22,7 @@
 mod contest;
 #[path = "../durable/disk.rs"]
 mod disk;
-#[path = "../durable/figures.rs"]
+#[path = "../common/medians.rs"]
 mod figures;
 mod library;
 #[path = "../durable/nginx.rs"]

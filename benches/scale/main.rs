@@ -12,7 +12,7 @@
 //! | `bare.rs` | the same system calls without the library: what is possible |
 //! | `origin.rs` | the HTTP server that both of them fetch from |
 //! | `world.rs` | descriptions of chunks, sources, managers, memory |
-//! | `figures.rs` | percentiles and medians |
+//! | `figures.rs` | percentiles; medians are in `../common/medians.rs` |
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -23,6 +23,8 @@ mod assignment;
 mod bare;
 mod calls;
 mod figures;
+#[path = "../common/medians.rs"]
+mod medians;
 mod opening;
 mod options;
 mod origin;

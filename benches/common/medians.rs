@@ -1,4 +1,4 @@
-//! Medians.
+//! Medians, for all benchmarks.
 
 /// The middle of the values, or the mean of the middle two.
 pub(crate) fn median(values: &[f64]) -> f64 {
